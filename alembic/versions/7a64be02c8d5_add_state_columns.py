@@ -1,0 +1,41 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Add the columns and the index of the machine
+
+Revision ID: 7a64be02c8d5
+Revises: 3c1f5a0d9e21
+"""
+
+from alembic import op
+
+from nova_migration.db import adopt
+from nova_migration.db import ddl
+from nova_migration.db import models
+
+revision = '7a64be02c8d5'
+down_revision = '3c1f5a0d9e21'
+branch_labels = ('expand',)
+depends_on = None
+
+
+def upgrade() -> None:
+    for table in models.TABLES:
+        ddl.add_columns(op, table)
+    adopt.check(op.get_bind())
+    ddl.create_index(op, models.STATE_INDEX)
+
+
+def downgrade() -> None:
+    ddl.drop_index(op, models.STATE_INDEX)
+    for table in models.TABLES:
+        ddl.drop_columns(op, table)

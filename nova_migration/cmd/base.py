@@ -1,0 +1,158 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What the commands share: the configuration, the database, the errors."""
+
+import argparse
+from collections.abc import Callable
+from collections.abc import Sequence
+import datetime
+import logging
+from typing import Any
+
+from cliff import command
+from oslo_config import cfg
+from oslo_db import exception as db_exc
+from sqlalchemy import exc as sa_exc
+
+from nova_migration import context
+from nova_migration import exception
+from nova_migration.conf import opts
+from nova_migration.db import engine
+
+LOG = logging.getLogger(__name__)
+
+#: So that a newcomer needs nothing.
+DEFAULT_CONNECTION = 'sqlite:///nova_migration.db'
+
+#: As a shell has it: 128 and the signal's number.
+INTERRUPTED = 130
+
+#: What a user can do something about; all else is a fault of ours.
+EXPECTED = (exception.NovaMigrationError, ValueError, cfg.Error, OSError)
+
+
+def load_configuration(
+    conf: cfg.ConfigOpts,
+    config_files: list[str] | None,
+    config_dirs: Sequence[str] | None = None,
+    connection: str | None = None,
+) -> cfg.ConfigOpts:
+    """Read Nova's configuration, from where nova-manage finds it or as told.
+
+    :raises DatabaseError: a configuration names no database
+    """
+    opts.register(conf)
+    arguments = [f'--config-dir={folder}' for folder in config_dirs or ()]
+    conf(arguments, project='nova', default_config_files=config_files or None)
+    use_connection(conf, connection)
+    return conf
+
+
+def use_connection(conf: cfg.ConfigOpts, connection: str | None) -> None:
+    """Choose the database: as told, as configured, or a local file."""
+    if connection is not None:
+        # oslo.config would take a dollar for one of its references.
+        text = connection.replace('$', '$$')
+        conf.set_override('connection', text, group='database')
+    elif not conf.database.connection:
+        read = [*(conf.config_file or ()), *(conf.config_dir or ())]
+        if read:
+            raise exception.DatabaseError(
+                reason=f'{", ".join(map(str, read))} has no [database]'
+                ' connection: add it, or give --database-connection.'
+            )
+        conf.set_override('connection', DEFAULT_CONNECTION, group='database')
+    # A command says at once that nobody answers; a service waits.
+    conf.set_override('max_retries', 0, group='database')
+
+
+def plain(value: Any) -> Any:
+    """Return a value as every output format can show it."""
+    if isinstance(value, str):
+        # The words are members of enumerations, a table's name is
+        # SQLAlchemy's own kind of string; YAML knows neither.
+        return str(value)
+    if isinstance(value, datetime.datetime):
+        return value.isoformat()
+    return value
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error as the one line that a user is shown."""
+    if isinstance(error, (db_exc.DBError, sa_exc.SQLAlchemyError)):
+        return f'The database refused: {engine.first_line(error)}.'
+    return ' '.join(str(error).split())
+
+
+def guarded(run: Callable[[], int], debug: bool, failed: int = 1) -> int:
+    """Run a command; an error is one line, a traceback only for --debug.
+
+    :param failed: the exit code for an error
+    """
+    try:
+        return run()
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; cliff ends quietly.
+        raise
+    except KeyboardInterrupt:
+        LOG.error('Interrupted.')
+        return INTERRUPTED
+    except (*EXPECTED, db_exc.DBError, sa_exc.SQLAlchemyError) as error:
+        if debug:
+            LOG.exception('The command failed.')
+        else:
+            LOG.error(one_line(error))
+        return failed
+
+
+class GuardedCommand(command.Command):
+    """A command whose errors are one line, and whose examples stay lines."""
+
+    #: The exit code for an error.
+    FAILED = 1
+
+    #: Shown below the options of --help, as it is.
+    EXAMPLES = ''
+
+    app: Any
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser; cliff would make one paragraph of examples."""
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        if self.EXAMPLES:
+            parser.formatter_class = argparse.RawDescriptionHelpFormatter
+            parser.epilog = self.EXAMPLES.strip('\n')
+        return parser
+
+    def run(self, parsed_args: Any) -> int:
+        """Run it, and say in one line what went wrong."""
+        return guarded(
+            lambda: super(GuardedCommand, self).run(parsed_args) or 0,
+            self.app.options.debug,
+            self.FAILED,
+        )
+
+
+class DatabaseCommand(GuardedCommand):
+    """A command on the database of the configuration."""
+
+    @property
+    def database(self) -> engine.Database:
+        """The database, opened when first asked for."""
+        opened: engine.Database = self.app.database
+        return opened
+
+    @property
+    def context(self) -> context.RequestContext:
+        """A context that sees soft-deleted rows too."""
+        return context.get_admin_context(self.database, read_deleted='yes')

@@ -1,0 +1,152 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""``nova-migration-manage``: the operator's command."""
+
+import argparse
+import logging
+import sys
+from typing import Any
+
+from cliff import app
+from cliff import commandmanager
+from oslo_config import cfg
+
+from nova_migration import version
+from nova_migration.cmd import base
+import nova_migration.cmd.db
+import nova_migration.cmd.demo
+import nova_migration.cmd.machine
+import nova_migration.cmd.migration
+import nova_migration.cmd.qemu
+from nova_migration.db import engine
+
+COMMANDS: dict[str, Any] = {
+    'db upgrade': nova_migration.cmd.db.Upgrade,
+    'db restore': nova_migration.cmd.db.Restore,
+    'db version': nova_migration.cmd.db.Version,
+    'db census': nova_migration.cmd.db.Census,
+    'db check': nova_migration.cmd.db.Check,
+    'machine list': nova_migration.cmd.machine.List,
+    'machine show': nova_migration.cmd.machine.Show,
+    'migration list': nova_migration.cmd.migration.List,
+    'migration show': nova_migration.cmd.migration.Show,
+    'migration process-event': nova_migration.cmd.migration.ProcessEvent,
+    'qemu replay': nova_migration.cmd.qemu.Replay,
+    'qemu watch': nova_migration.cmd.qemu.Watch,
+    'demo': nova_migration.cmd.demo.Demo,
+}
+
+_DESCRIPTION = """Bring the migrations of a Nova cell database to an
+enumerated status and a state that a machine drives; look at them, and help
+them on. Try it without anything: nova-migration-manage demo."""
+
+_LEVELS = {0: logging.ERROR, 1: logging.INFO, 2: logging.INFO}
+
+
+class Manage(app.App):
+    """The program: its options, its commands, its configuration."""
+
+    def __init__(self) -> None:
+        manager = commandmanager.CommandManager('nova_migration.manage')
+        for name, kind in COMMANDS.items():
+            manager.add_command(name, kind)
+        super().__init__(
+            description=_DESCRIPTION,
+            version=version.version(),
+            command_manager=manager,
+            deferred_help=True,
+        )
+        self._database: engine.Database | None = None
+
+    def build_option_parser(
+        self,
+        description: str | None,
+        version: str | None,
+        argparse_kwargs: Any = None,
+    ) -> argparse.ArgumentParser:
+        """Add the options that every command has."""
+        parser: argparse.ArgumentParser = super().build_option_parser(
+            description, version, argparse_kwargs
+        )
+        parser.add_argument(
+            '--config-file',
+            action='append',
+            metavar='PATH',
+            help="Nova's configuration; may be repeated (default: where"
+            ' nova-manage looks, such as /etc/nova/nova.conf)',
+        )
+        parser.add_argument(
+            '--config-dir',
+            action='append',
+            metavar='DIR',
+            help='a folder of *.conf files; may be repeated',
+        )
+        parser.add_argument(
+            '--database-connection',
+            metavar='URL',
+            help='the cell database (default: [database] connection, or'
+            f' {base.DEFAULT_CONNECTION} without a configuration)',
+        )
+        return parser
+
+    def configure_logging(self) -> None:
+        """Write to standard error; libraries speak only when asked to."""
+        debug = self.options.debug
+        level = _LEVELS.get(self.options.verbose_level, logging.DEBUG)
+        pattern = '%(asctime)s %(levelname)s %(name)s %(message)s'
+        terminal = logging.StreamHandler(self.stderr)
+        terminal.setFormatter(
+            logging.Formatter(pattern if debug else '%(message)s')
+        )
+        root = logging.getLogger()
+        root.handlers = [terminal]
+        if self.options.log_file:
+            file = logging.FileHandler(self.options.log_file)
+            file.setFormatter(logging.Formatter(pattern))
+            root.addHandler(file)
+        root.setLevel(logging.DEBUG if debug else logging.WARNING)
+        logging.getLogger('nova_migration.cmd').setLevel(level)
+        if not debug:
+            # They log a traceback before they raise, and what they raise
+            # ends as one line.
+            logging.getLogger('oslo_db').setLevel(logging.CRITICAL)
+
+    def interact(self) -> None:
+        """Say what there is; cliff would wait for commands."""
+        self.parser.print_help(self.stderr)
+
+    @property
+    def conf(self) -> cfg.ConfigOpts:
+        """The configuration of the options."""
+        return base.load_configuration(
+            cfg.ConfigOpts(),
+            self.options.config_file,
+            self.options.config_dir,
+            self.options.database_connection,
+        )
+
+    @property
+    def database(self) -> engine.Database:
+        """The database of the configuration, opened once."""
+        if self._database is None:
+            self._database = engine.from_conf(self.conf)
+        return self._database
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    return int(Manage().run(sys.argv[1:] if argv is None else argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

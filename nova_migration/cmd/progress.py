@@ -1,0 +1,103 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""How far long work is: a bar on a terminal, log lines elsewhere."""
+
+from collections.abc import Iterable
+from collections.abc import Iterator
+import contextlib
+import logging
+import signal
+import sys
+import time
+from types import FrameType
+
+import tqdm
+
+from nova_migration.db import upgrade
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds between two log lines.
+INTERVAL = 10
+
+
+class Stop:
+    """Set by Ctrl-C; looked at between two batches."""
+
+    requested = False
+
+    def request(self, _signal: int, _frame: FrameType | None) -> None:
+        """Stop at the next boundary; a second Ctrl-C stops at once."""
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        LOG.warning('Stopping when this batch is done; Ctrl-C again: now.')
+
+
+@contextlib.contextmanager
+def stop_on_signal() -> Iterator[Stop]:
+    """Let Ctrl-C and SIGTERM stop long work at a boundary."""
+    stop = Stop()
+    before = {
+        number: signal.signal(number, stop.request)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def followed(
+    batches: Iterable[upgrade.Batch], total: int, verb: str
+) -> Iterator[upgrade.Batch]:
+    """Yield the batches and show how far they are.
+
+    :param total: how many rows there are to look at
+    :param verb: what is done to them, such as ``migrate``
+    """
+    show = _bar if sys.stderr.isatty() else _lines
+    yield from show(batches, total, verb)
+
+
+def _bar(
+    batches: Iterable[upgrade.Batch], total: int, verb: str
+) -> Iterator[upgrade.Batch]:
+    with tqdm.tqdm(total=total, desc=verb, unit=' rows') as bar:
+        for batch in batches:
+            bar.update(batch.seen)
+            yield batch
+
+
+def _lines(
+    batches: Iterable[upgrade.Batch], total: int, verb: str
+) -> Iterator[upgrade.Batch]:
+    started = said = time.monotonic()
+    seen = 0
+    for batch in batches:
+        seen += batch.seen
+        now = time.monotonic()
+        if now - said >= INTERVAL:
+            said = now
+            LOG.info(_line(verb, seen, total, now - started))
+        yield batch
+
+
+def _line(verb: str, seen: int, total: int, seconds: float) -> str:
+    rate = seen / seconds
+    left = max(total - seen, 0) / rate
+    return (
+        f'{verb}: {seen:,} of {total:,} rows, {rate:,.0f} rows/s,'
+        f' {left:,.0f} s left'
+    )

@@ -1,0 +1,168 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""``nova-migration-status upgrade check``: is the database ready?"""
+
+import functools
+import logging
+import sys
+from typing import Any
+
+from oslo_config import cfg
+from oslo_upgradecheck import upgradecheck
+
+from nova_migration.cmd import base
+from nova_migration.cmd import migration as migration_cmd
+from nova_migration.conf import opts
+from nova_migration.db import api
+from nova_migration.db import census
+from nova_migration.db import engine
+from nova_migration.db import schema
+
+_OK = upgradecheck.Code.SUCCESS
+_WARN = upgradecheck.Code.WARNING
+_FAIL = upgradecheck.Code.FAILURE
+
+#: How many examples a result names.
+_EXAMPLES = 5
+
+
+_OPTIONS = [
+    cfg.StrOpt(
+        'database-connection',
+        metavar='URL',
+        help='The cell database (default: [database] connection).',
+    ),
+    # Read off the arguments: nova.conf has an option of this name, too.
+    cfg.BoolOpt('debug', default=False, help='Show tracebacks.'),
+]
+
+
+class Checks(upgradecheck.UpgradeCommands):
+    """What has to hold before the next phase, and what needs a look."""
+
+    def __init__(self, conf: cfg.ConfigOpts, debug: bool):
+        super().__init__()
+        self._conf = conf
+        self._debug = debug
+
+    def check(self) -> Any:
+        """Run the checks; returns 0, 1 or 2 for the worst, 255 for an error.
+
+        oslo.upgradecheck would print a traceback, and takes any word for
+        ``check``.
+        """
+        if self._conf.command.check != 'check':
+            self._conf.print_usage(sys.stderr)
+            return 2
+        return base.guarded(
+            lambda: int(super(Checks, self).check()), self._debug, 255
+        )
+
+    @functools.cached_property
+    def _counts(self) -> list[census.Count]:
+        return census.take(self._database)
+
+    @functools.cached_property
+    def _database(self) -> engine.Database:
+        base.use_connection(self._conf, self._conf.database_connection)
+        return engine.from_conf(self._conf)
+
+    def _columns(self) -> Any:
+        if schema.is_expanded(self._database):
+            return upgradecheck.Result(_OK)
+        return upgradecheck.Result(
+            _FAIL,
+            "Columns are missing: run 'nova-migration-manage db upgrade"
+            " --expand'.",
+        )
+
+    def _strings(self) -> Any:
+        odd = census.of_form(self._counts, census.Form.UNKNOWN)
+        return self._named(odd, "--map '[TYPE:]OLD=STATE'")
+
+    def _contradictions(self) -> Any:
+        odd = census.of_form(self._counts, census.Form.INCONSISTENT)
+        return self._named(odd, '--inconsistent')
+
+    @staticmethod
+    def _named(odd: list[census.Count], option: str) -> Any:
+        if not odd:
+            return upgradecheck.Result(_OK)
+        named = '; '.join(count.described for count in odd[:_EXAMPLES])
+        return upgradecheck.Result(
+            _FAIL,
+            f'{named}. Say what holds with nova-migration-manage db upgrade'
+            f' --migrate {option}; see the admin guide.',
+        )
+
+    def _legacy_rows(self) -> Any:
+        legacy = census.total(census.of_form(self._counts, census.Form.LEGACY))
+        if not legacy:
+            return upgradecheck.Result(_OK)
+        return upgradecheck.Result(
+            _WARN,
+            f"Legacy rows left: {legacy}. Run 'nova-migration-manage db"
+            " upgrade --migrate' before --contract.",
+        )
+
+    def _stuck_rows(self) -> Any:
+        if engine.needs_expand(self._database.engine):
+            return upgradecheck.Result(_OK, 'Not known before expand.')
+        seconds = self._conf[opts.GROUP].stuck_after
+        stuck = api.get_all_by_filters(
+            self._database, migration_cmd.stuck_filters(seconds)
+        )
+        if not stuck:
+            return upgradecheck.Result(_OK)
+        named = ', '.join(str(row.uuid or row.id) for row in stuck[:_EXAMPLES])
+        return upgradecheck.Result(
+            _WARN,
+            f'{len(stuck)} migrations are in progress and have not moved for'
+            f" {seconds} seconds ({named}): see 'nova-migration-manage"
+            f" migration list --stuck {seconds}'.",
+        )
+
+    _upgrade_checks = (
+        ('Columns present', _columns),
+        ('Unknown strings', _strings),
+        ('Inconsistent rows', _contradictions),
+        ('Legacy rows left', _legacy_rows),
+        ('Stuck migrations', _stuck_rows),
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns 0, 1 or 2 for the worst result, 255 else."""
+    logging.basicConfig(format='%(message)s')
+    logging.getLogger('oslo_db').setLevel(logging.CRITICAL)
+    arguments = sys.argv[1:] if argv is None else argv
+    debug = '--debug' in arguments
+    conf = opts.register(cfg.ConfigOpts())
+    conf.register_cli_opts(_OPTIONS)
+    return base.guarded(
+        lambda: int(
+            upgradecheck.main(
+                conf,
+                project='nova',
+                upgrade_command=Checks(conf, debug),
+                argv=arguments,
+                default_config_files=None,
+            )
+        ),
+        debug,
+        failed=255,
+    )
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,70 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The options, and a ConfigOpts that has them; never a module-level CONF."""
+
+from collections.abc import Sequence
+import enum
+
+from oslo_config import cfg
+from oslo_db import options as db_options
+
+GROUP = 'nova_migration'
+
+
+class StatusFormat(enum.StrEnum):
+    """The form that new rows are created in."""
+
+    LEGACY = 'legacy'
+    CANONICAL = 'canonical'
+
+
+OPTIONS = [
+    cfg.StrOpt(
+        'status_format',
+        default=StatusFormat.LEGACY.value,
+        choices=[
+            (
+                StatusFormat.LEGACY.value,
+                'Write the strings of Nova 34 and older, with state empty.',
+            ),
+            (
+                StatusFormat.CANONICAL.value,
+                'Write the canonical status, and state.',
+            ),
+        ],
+        help='The form of rows that are created. Existing rows keep theirs'
+        ' until ``nova-migration-manage db upgrade --migrate``. Choose'
+        ' ``canonical`` when every service that reads or writes migrations'
+        ' has been upgraded, and before ``db upgrade --contract``.',
+    ),
+    cfg.IntOpt(
+        'stuck_after',
+        default=3600,
+        min=1,
+        help='Seconds after which a move that is in progress and has not'
+        ' changed state is reported as stuck by ``nova-migration-status'
+        ' upgrade check``. Resizes that wait for the user are not.',
+    ),
+]
+
+
+def list_opts() -> Sequence[tuple[str, Sequence[cfg.Opt]]]:
+    """Return the options for oslo-config-generator and for Sphinx."""
+    return [(GROUP, OPTIONS)]
+
+
+def register(conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
+    """Register our options and oslo.db's with a service's ConfigOpts."""
+    conf.register_opts(OPTIONS, group=GROUP)
+    conf.register_opts(db_options.database_opts, group='database')
+    return conf

@@ -1,0 +1,312 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Online DDL that may be run again: each step looks at what is there.
+
+MariaDB commits after each statement, so a revision that was killed half way
+is run again from its start.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Iterator
+import contextlib
+from typing import Any
+
+from alembic.operations import Operations
+from oslo_db import exception as db_exc
+import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
+from sqlalchemy import schema
+
+from nova_migration import exception
+from nova_migration.db import clauses
+from nova_migration.db import engine as engine_mod
+from nova_migration.db import models
+
+#: Seconds that DDL waits for a lock; writers queue behind it meanwhile.
+LOCK_TIMEOUT = 10
+
+#: What SQLAlchemy calls MariaDB, depending on the URL.
+MARIADB = ('mysql', 'mariadb')
+
+
+def _dialect(op: Operations) -> str:
+    return op.get_context().dialect.name
+
+
+def require_supported(connection: sa.Connection) -> None:
+    """Refuse MySQL, whose online DDL is not MariaDB's.
+
+    :raises UnsupportedDatabase: naming the server
+    """
+    dialect = connection.dialect
+    if dialect.name in MARIADB and not getattr(dialect, 'is_mariadb', False):
+        raise exception.UnsupportedDatabase(
+            reason='the server is MySQL, and the DDL was made for MariaDB'
+        )
+
+
+def column_names(connection: sa.Connection, table: sa.Table) -> set[str]:
+    """Return the names of the columns that a table has."""
+    found = sa.inspect(connection).get_columns(table.name)
+    return {column['name'] for column in found}
+
+
+def add_columns(op: Operations, table: sa.Table) -> None:
+    """Add the columns of ours that are not there, at once where possible."""
+    present = column_names(op.get_bind(), table)
+    missing = [c for c in models.added_columns() if c.name not in present]
+    if _dialect(op) in MARIADB:
+        _alter(op, table, (f'ADD COLUMN {_spell(op, c)}' for c in missing))
+        return
+    for column in missing:
+        op.add_column(table.name, column)
+
+
+def drop_columns(op: Operations, table: sa.Table) -> None:
+    """Remove the columns of ours that are there."""
+    present = column_names(op.get_bind(), table)
+    names = [c.name for c in models.added_columns() if c.name in present]
+    if _dialect(op) in MARIADB:
+        _alter(op, table, (f'DROP COLUMN {name}' for name in names))
+        return
+    for name in names:
+        op.drop_column(table.name, name)
+
+
+def _spell(op: Operations, column: sa.Column[Any]) -> str:
+    holder = sa.Table('_', sa.MetaData(), column)
+    text = schema.CreateColumn(holder.columns[column.name])
+    return str(text.compile(dialect=op.get_context().dialect)).strip()
+
+
+def _alter(op: Operations, table: sa.Table, changes: Iterable[str]) -> None:
+    """Run an ALTER of MariaDB's that changes only the table's definition."""
+    text = ', '.join(changes)
+    if text:
+        op.execute(f'ALTER TABLE {table.name} {text}, ALGORITHM=INSTANT')
+
+
+def create_index(op: Operations, index: sa.Index) -> None:
+    """Create an index beside live writers, unless it is there and whole."""
+    table = index.table
+    assert table is not None
+    if _index_is_valid(op, index):
+        return
+    dialect = _dialect(op)
+    if dialect == 'postgresql':
+        with op.get_context().autocommit_block():
+            op.execute(f'DROP INDEX CONCURRENTLY IF EXISTS {index.name}')
+            op.execute(_create(op, index, concurrently=True))
+    elif dialect in MARIADB:
+        op.execute(f'{_create(op, index)} ALGORITHM=INPLACE LOCK=NONE')
+    else:
+        op.execute(_create(op, index))
+
+
+def _create(
+    op: Operations, index: sa.Index, concurrently: bool = False
+) -> str:
+    text = schema.CreateIndex(index).compile(dialect=op.get_context().dialect)
+    return (
+        str(text)
+        .strip()
+        .replace(
+            'CREATE INDEX',
+            'CREATE INDEX CONCURRENTLY' if concurrently else 'CREATE INDEX',
+            1,
+        )
+    )
+
+
+def _index_is_valid(op: Operations, index: sa.Index) -> bool:
+    """Return whether the index is there; a killed build leaves it invalid."""
+    connection = op.get_bind()
+    table = index.table
+    assert table is not None
+    found = sa.inspect(connection).get_indexes(table.name)
+    if index.name not in {row['name'] for row in found}:
+        return False
+    if connection.dialect.name != 'postgresql':
+        return True
+    query = sa.text(
+        'SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)'
+    )
+    return bool(connection.scalar(query, {'name': index.name}))
+
+
+def drop_index(op: Operations, index: sa.Index) -> None:
+    """Remove an index if it is there."""
+    table = index.table
+    assert table is not None
+    found = sa.inspect(op.get_bind()).get_indexes(table.name)
+    if index.name in {row['name'] for row in found}:
+        op.drop_index(str(index.name), table_name=table.name)
+
+
+def has_check(connection: sa.Connection, table: sa.Table) -> bool:
+    """Return whether contract's check is on a table."""
+    if connection.dialect.name in MARIADB:
+        return _mariadb_check(connection, table)
+    found = sa.inspect(connection).get_check_constraints(table.name)
+    return models.constraint_name(table) in {row['name'] for row in found}
+
+
+def _mariadb_check(connection: sa.Connection, table: sa.Table) -> bool:
+    query = sa.text(
+        'SELECT count(*) FROM information_schema.check_constraints'
+        ' WHERE constraint_schema = database() AND table_name = :name'
+        " AND constraint_name = 'state'"
+    )
+    return bool(connection.scalar(query, {'name': table.name}))
+
+
+def add_check(op: Operations, table: sa.Table) -> None:
+    """Refuse legacy rows from now on; what is there is not looked at.
+
+    MariaDB copies the table for a constraint of the table, and changes only
+    its definition for the same constraint written behind a column.
+    """
+    if has_check(op.get_bind(), table):
+        return
+    dialect = _dialect(op)
+    text = _condition(op, table)
+    name = models.constraint_name(table)
+    if dialect in MARIADB:
+        state = _spell(op, models.added_columns()[0])
+        _alter(op, table, [f'MODIFY COLUMN {state} CHECK ({text})'])
+    elif dialect == 'postgresql':
+        with op.get_context().autocommit_block():
+            op.execute(
+                f'ALTER TABLE {table.name} ADD CONSTRAINT {name}'
+                f' CHECK ({text}) NOT VALID'
+            )
+    else:
+        with op.batch_alter_table(table.name, recreate='always') as batch:
+            batch.create_check_constraint(name, sa.text(text))
+
+
+def _condition(op: Operations, table: sa.Table) -> str:
+    clause = clauses.consistent(table).compile(
+        dialect=op.get_context().dialect,
+        compile_kwargs={'literal_binds': True, 'include_table': False},
+    )
+    return str(clause)
+
+
+def validate_check(op: Operations, table: sa.Table) -> None:
+    """Make PostgreSQL look at the rows that were there before the check."""
+    if _dialect(op) == 'postgresql':
+        name = models.constraint_name(table)
+        with op.get_context().autocommit_block():
+            op.execute(f'ALTER TABLE {table.name} VALIDATE CONSTRAINT {name}')
+
+
+def drop_check(op: Operations, table: sa.Table) -> None:
+    """Let legacy rows be written again."""
+    if not has_check(op.get_bind(), table):
+        return
+    dialect = _dialect(op)
+    name = models.constraint_name(table)
+    if dialect in MARIADB:
+        state = _spell(op, models.added_columns()[0])
+        _alter(op, table, [f'MODIFY COLUMN {state}'])
+    elif dialect == 'postgresql':
+        # Outside of the revision's transaction, as it was added: contract
+        # takes it back when it has to refuse.
+        with op.get_context().autocommit_block():
+            op.drop_constraint(name, table.name)
+    else:
+        with op.batch_alter_table(table.name, recreate='always') as batch:
+            batch.drop_constraint(name, type_='check')
+
+
+def require_canonical(connection: sa.Connection) -> None:
+    """Refuse to go on while a row is neither canonical nor without status.
+
+    :raises LegacyRowsRemain: with a count and examples
+    """
+    for table in models.TABLES:
+        rows = connection.execute(_not_canonical(table)).all()
+        if rows:
+            raise exception.LegacyRowsRemain(
+                count=sum(row.rows for row in rows),
+                table=table.name,
+                examples=', '.join(
+                    sorted(f'{row.kind} {row.said!r}' for row in rows)[:5]
+                ),
+            )
+
+
+def _not_canonical(table: sa.Table) -> sa.Select[Any]:
+    kind = clauses.text_of(table.c.migration_type).label('kind')
+    exact = clauses.exact(table.c.status)
+    said = sa.func.max(table.c.status).label('said')
+    return (
+        sa.select(kind, said, sa.func.count().label('rows'))
+        .where(sa.not_(clauses.consistent(table)))
+        .group_by(kind, exact)
+    )
+
+
+_MARIADB_TIMEOUT = (
+    'SET SESSION lock_wait_timeout = {seconds}',
+    'SET SESSION lock_wait_timeout = @@GLOBAL.lock_wait_timeout',
+)
+_TIMEOUTS = {
+    **dict.fromkeys(MARIADB, _MARIADB_TIMEOUT),
+    'postgresql': ("SET lock_timeout = '{seconds}s'", 'RESET lock_timeout'),
+    # Milliseconds; Python's own default afterwards.
+    'sqlite': (
+        'PRAGMA busy_timeout = {seconds}000',
+        'PRAGMA busy_timeout = 5000',
+    ),
+}
+
+
+@contextlib.contextmanager
+def lock_timeout(connection: sa.Connection) -> Iterator[None]:
+    """Give up soon on a lock, rather than queue and hold up every writer.
+
+    :raises LockTimeout: somebody held a table for too long
+    """
+    before, after = _TIMEOUTS.get(connection.dialect.name, (None, None))
+    _execute(connection, before)
+    try:
+        yield
+    except (db_exc.DBError, sa_exc.DBAPIError) as error:
+        if not _is_lock_timeout(error):
+            raise
+        raise exception.LockTimeout(
+            table=' or '.join(table.name for table in models.TABLES),
+            seconds=LOCK_TIMEOUT,
+        ) from error
+    finally:
+        # The connection goes back to a pool, and to work that may wait.
+        connection.rollback()
+        _execute(connection, after)
+
+
+def _execute(connection: sa.Connection, statement: str | None) -> None:
+    if statement:
+        connection.exec_driver_sql(statement.format(seconds=LOCK_TIMEOUT))
+        connection.commit()
+
+
+def _is_lock_timeout(error: Exception) -> bool:
+    text = engine_mod.first_line(error)
+    inner = getattr(getattr(error, 'inner_exception', error), 'orig', None)
+    return (
+        '1205' in text
+        or 'database is locked' in text
+        or getattr(inner, 'pgcode', None) == '55P03'
+    )

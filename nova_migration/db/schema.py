@@ -1,0 +1,171 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The schema's versions: two alembic branches, expand and contract.
+
+The version table has a name of its own, because a Nova cell database has
+Nova's ``alembic_version`` already.
+"""
+
+from collections.abc import Callable
+import pathlib
+from typing import Any
+
+import alembic.command
+import alembic.config
+from alembic.runtime import migration
+from alembic.script import ScriptDirectory
+import sqlalchemy as sa
+
+import nova_migration
+from nova_migration import exception
+from nova_migration.db import adopt
+from nova_migration.db import ddl
+from nova_migration.db import engine as engine_mod
+
+VERSION_TABLE = 'nova_migration_alembic_version'
+EXPAND = 'expand'
+CONTRACT = 'contract'
+
+
+def script_location() -> pathlib.Path:
+    """Return the folder of the alembic scripts.
+
+    It is in the package when that was installed from a wheel, and beside the
+    package in a checkout; beside an installed package stands the library of
+    the same name, which has no ``env.py``.
+
+    :raises ScriptsMissing: neither is there
+    """
+    package = pathlib.Path(nova_migration.__file__).resolve().parent
+    candidates = (package / 'alembic', package.parent / 'alembic')
+    for candidate in candidates:
+        if (candidate / 'env.py').is_file():
+            return candidate
+    raise exception.ScriptsMissing(looked=', '.join(map(str, candidates)))
+
+
+def config(connection: sa.Connection | None = None) -> alembic.config.Config:
+    """Return alembic's configuration; ConfigParser takes % for its own."""
+    made = alembic.config.Config()
+    location = str(script_location()).replace('%', '%%')
+    made.set_main_option('script_location', location)
+    made.set_main_option('path_separator', 'os')
+    made.attributes['connection'] = connection
+    return made
+
+
+def _run(
+    database: engine_mod.Database, command: Callable[..., None], target: str
+) -> None:
+    with (
+        engine_mod.explained(database.engine),
+        database.engine.connect() as connection,
+        ddl.lock_timeout(connection),
+    ):
+        ddl.require_supported(connection)
+        command(config(connection), target)
+
+
+def expand(database: engine_mod.Database) -> None:
+    """Add our columns and index; code that knows nothing of them goes on.
+
+    :raises UnknownSchema: the tables are not Nova 34's
+    :raises LockTimeout: somebody held a table for too long
+    """
+    # Before alembic makes its version table: a database that is refused must
+    # be left as it was.
+    with database.transaction() as connection:
+        adopt.check(connection)
+    _run(database, alembic.command.upgrade, f'{EXPAND}@head')
+
+
+def contract(database: engine_mod.Database) -> None:
+    """Make it impossible to write a legacy row.
+
+    :raises NotExpanded: our columns are not there yet
+    :raises LegacyRowsRemain: there still are some
+    :raises LockTimeout: somebody held a table for too long
+    """
+    engine_mod.require_expanded(database.engine)
+    _run(database, alembic.command.upgrade, f'{CONTRACT}@head')
+
+
+def revert_contract(database: engine_mod.Database) -> None:
+    """Let legacy rows be written again; nothing to do is no error."""
+    if is_contracted(database):
+        _run(database, alembic.command.downgrade, f'{CONTRACT}@{_root()}')
+
+
+def revert_expand(database: engine_mod.Database) -> None:
+    """Remove our columns, index and version table.
+
+    Rows must have been restored: a canonical row's state would be lost.
+    """
+    _run(database, alembic.command.downgrade, 'base')
+    table = sa.Table(VERSION_TABLE, sa.MetaData())
+    with database.transaction() as connection:
+        table.drop(connection, checkfirst=True)
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(config())
+
+
+def _root() -> str:
+    (root,) = _scripts().get_bases()
+    return root
+
+
+def _head(branch: str) -> str:
+    revision = _scripts().get_revision(f'{branch}@head')
+    assert revision is not None
+    return revision.revision
+
+
+def current(database: engine_mod.Database) -> tuple[str, ...]:
+    """Return the revisions that the version table names."""
+    with (
+        engine_mod.explained(database.engine),
+        database.engine.connect() as connection,
+    ):
+        context = migration.MigrationContext.configure(
+            connection, opts={'version_table': VERSION_TABLE}
+        )
+        return tuple(sorted(context.get_current_heads()))
+
+
+def applied(database: engine_mod.Database) -> set[str]:
+    """Return every revision that has been run, ancestors included."""
+    scripts = _scripts()
+    return {
+        revision.revision
+        for head in current(database)
+        for revision in scripts.iterate_revisions(
+            head, 'base', inclusive=True, implicit_base=True
+        )
+    } | set(current(database))
+
+
+def is_expanded(database: engine_mod.Database) -> bool:
+    """Return whether every expand revision has been run."""
+    return _head(EXPAND) in applied(database)
+
+
+def is_contracted(database: engine_mod.Database) -> bool:
+    """Return whether every contract revision has been run."""
+    return _head(CONTRACT) in applied(database)
+
+
+def heads() -> dict[str, Any]:
+    """Return the newest revision of each branch."""
+    return {branch: _head(branch) for branch in (EXPAND, CONTRACT)}

@@ -1,0 +1,264 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Every error that the project raises for a caller to catch.
+
+A message says what is wrong and what to do next; what a program needs to
+know is on the exception as attributes of the keywords it was made with.
+The errors of the vocabulary itself (``UnknownWord``, ``DeclarationError``)
+are of the type ``ValueError`` and live in :mod:`nova_migration.states`.
+"""
+
+from typing import Any
+
+
+class NovaMigrationError(Exception):
+    """Base of all: a format filled by keywords, which stay readable."""
+
+    msg_fmt = 'An unknown error occurred.'
+
+    def __init__(self, message: str | None = None, **kwargs: Any):
+        """Make the message, or take it as oslo.messaging sends it."""
+        self.kwargs = kwargs
+        super().__init__(message or self.msg_fmt % kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__['kwargs'][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), str(self), self.kwargs))
+
+
+def _rebuild(
+    kind: type[NovaMigrationError], message: str, kwargs: dict[str, Any]
+) -> NovaMigrationError:
+    return kind(message, **kwargs)
+
+
+class MigrationNotFound(NovaMigrationError):
+    """No row has this id or uuid; it may have been archived or purged."""
+
+    msg_fmt = 'Migration %(migration_id)s could not be found.'
+
+
+class MigrationNotFoundForInstance(MigrationNotFound):
+    """The row exists, but for another instance."""
+
+    msg_fmt = (
+        'Migration %(migration_id)s not found for instance %(instance_id)s.'
+    )
+
+
+class MigrationNotFoundByStatus(MigrationNotFound):
+    """The instance has no migration of this status."""
+
+    msg_fmt = (
+        'Migration not found for instance %(instance_id)s with status'
+        ' %(status)s.'
+    )
+
+
+class MarkerNotFound(MigrationNotFound):
+    """Paging starts after a row that is not there."""
+
+    msg_fmt = 'Marker %(marker)s could not be found.'
+
+
+class InvalidTransition(NovaMigrationError):
+    """The machine has no such step from the state the migration is in."""
+
+    msg_fmt = (
+        "Migration %(migration_id)s is '%(state)s': event '%(event)s' is not"
+        ' allowed from there (%(machine)s allows: %(allowed)s).'
+    )
+
+
+class TransitionConflict(NovaMigrationError):
+    """Somebody else moved the row first; nothing was written."""
+
+    msg_fmt = (
+        "Migration %(migration_id)s was expected in state '%(expected)s' for"
+        " event '%(event)s' but is '%(actual)s': somebody else moved it"
+        ' first. Read it again before deciding what to do.'
+    )
+
+
+class UnknownStatus(NovaMigrationError):
+    """The row holds a status string that its type's machine does not know."""
+
+    msg_fmt = (
+        'Migration %(migration_id)s has the status %(status)r, which is not'
+        ' a status of type %(migration_type)s: no event can be processed.'
+        " Map it with 'nova-migration-manage db upgrade --migrate --map'."
+    )
+
+
+class StateAssigned(NovaMigrationError):
+    """``status`` or ``state`` was assigned; only an event changes them."""
+
+    msg_fmt = (
+        "'%(field)s' cannot be assigned: use process_event() to move the"
+        ' migration, or report_legacy_status() for a string of Nova.'
+    )
+
+
+class ObjectActionError(NovaMigrationError):
+    """The object is not in a condition for what was asked of it."""
+
+    msg_fmt = 'Object action %(action)s failed because: %(reason)s'
+
+
+class DatabaseError(NovaMigrationError):
+    """The database cannot be used as it is."""
+
+    msg_fmt = '%(reason)s'
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The server can't be reached, or refuses the connection."""
+
+    msg_fmt = (
+        'The database %(url)s cannot be opened: %(reason)s. Check [database]'
+        ' connection, or give --database-connection.'
+    )
+
+
+class UnsupportedDatabase(DatabaseError):
+    """The URL is not one, its driver is missing or its kind is unknown."""
+
+    msg_fmt = 'The database URL cannot be used: %(reason)s.'
+
+
+class UnknownSchema(DatabaseError):
+    """A table has the name of Nova's but is not the one that is known."""
+
+    msg_fmt = (
+        "Table '%(table)s' is not the one of Nova 34 (2026.2): %(difference)s."
+        " Run 'nova-manage db sync' of Nova 34 first; nothing was changed."
+    )
+
+
+class TableMissing(DatabaseError):
+    """The database is not a Nova cell database."""
+
+    msg_fmt = (
+        "There is no table '%(table)s': is this a Nova cell database? In an"
+        " empty one 'nova-migration-manage db upgrade --expand' creates it."
+    )
+
+
+class NotExpanded(DatabaseError):
+    """The columns are not there yet."""
+
+    msg_fmt = (
+        "The database has not been expanded: run 'nova-migration-manage db"
+        " upgrade --expand' first."
+    )
+
+
+class LegacyRowsRemain(DatabaseError):
+    """Contract would refuse rows that the table holds."""
+
+    msg_fmt = (
+        'Not canonical in %(table)s: %(count)d (%(examples)s). Run'
+        " 'nova-migration-manage db upgrade --migrate' before --contract."
+    )
+
+
+class LegacyRowRefused(DatabaseError):
+    """A legacy row was written to a database that has been contracted."""
+
+    msg_fmt = (
+        'The database has been contracted and takes canonical rows only: set'
+        ' [nova_migration] status_format = canonical, or go back with'
+        " 'nova-migration-manage db restore'."
+    )
+
+
+class LockTimeout(DatabaseError):
+    """A long transaction holds the table that DDL needs for a moment."""
+
+    msg_fmt = (
+        '%(table)s could not be locked within %(seconds)d seconds: a long'
+        ' transaction or a backup holds it. Nothing was queued behind it;'
+        ' run the command again when it has ended.'
+    )
+
+
+class InvalidMapping(NovaMigrationError):
+    """A ``--map`` argument cannot be carried out."""
+
+    msg_fmt = "--map '%(mapping)s': %(reason)s."
+
+
+class ScriptsMissing(NovaMigrationError):
+    """The alembic scripts were not installed with the package."""
+
+    msg_fmt = (
+        'The alembic scripts are missing (looked in %(looked)s): install the'
+        ' package from its wheel or an editable checkout.'
+    )
+
+
+class DrawingFailed(NovaMigrationError):
+    """Graphviz could not draw."""
+
+    msg_fmt = (
+        "Graphviz's 'dot' could not be run (%(reason)s): install the graphviz"
+        ' package, or use -f dot or -f mermaid.'
+    )
+
+
+class HypervisorError(NovaMigrationError):
+    """A hypervisor cannot be asked, or said no."""
+
+    msg_fmt = '%(reason)s'
+
+
+class MonitorUnavailable(HypervisorError):
+    """Nobody answers on a monitor's socket, or the connection ended."""
+
+    msg_fmt = "The monitor of the %(side)s, '%(address)s': %(reason)s."
+
+
+class CommandRefused(HypervisorError):
+    """QEMU answered a command with an error."""
+
+    msg_fmt = 'The %(side)s refused %(command)s: %(reason)s'
+
+
+class CommandTimeout(HypervisorError):
+    """QEMU did not answer in time; what became of the command is unknown."""
+
+    msg_fmt = (
+        'The %(side)s did not answer %(command)s within %(seconds)s seconds:'
+        ' its main loop may be blocked, and the command may still be carried'
+        ' out.'
+    )
+
+
+class UnsafeCommand(HypervisorError):
+    """What was asked for could leave the guest running twice, or nowhere."""
+
+    msg_fmt = '%(command)s was not sent: %(reason)s.'
+
+
+class NotSettled(HypervisorError):
+    """QEMU still cleans up behind an attempt that it called failed."""
+
+    msg_fmt = (
+        'The %(side)s still cleans up behind the last attempt after'
+        ' %(seconds)s seconds; what touches its migration now may end it.'
+    )

@@ -1,0 +1,22 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The versioned objects; importing them registers them.
+
+Nova's own Migration 1.8 has the same name: a process that has Nova's objects
+must not import these beside them.
+"""
+
+from nova_migration.objects.migration import Migration
+from nova_migration.objects.migration import MigrationList
+
+__all__ = ['Migration', 'MigrationList']

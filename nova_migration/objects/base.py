@@ -1,0 +1,96 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What the objects share: Nova's namespace and columns, and the guard."""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+import contextlib
+import copy
+import functools
+from typing import Any
+from typing import ParamSpec
+from typing import Self
+from typing import TypeVar
+
+from oslo_versionedobjects import base
+
+from nova_migration import exception
+from nova_migration.db import engine
+
+_P = ParamSpec('_P')
+_R = TypeVar('_R')
+
+remotable = base.remotable
+
+
+#: What belongs to one object; the context is shared.
+_NOT_COPIED = ('_context', 'state_may_be_set')
+
+
+class MigrationObject(base.VersionedObject):
+    """A versioned object in Nova's namespace."""
+
+    OBJ_SERIAL_NAMESPACE = 'nova_object'
+    OBJ_PROJECT_NAMESPACE = 'nova'
+
+    #: Whether guarded fields can be set: only while loading or moving.
+    state_may_be_set = False
+
+    @contextlib.contextmanager
+    def _setting_state(self) -> Iterator[None]:
+        before, self.state_may_be_set = self.state_may_be_set, True
+        try:
+            yield
+        finally:
+            self.state_may_be_set = before
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = type(self)()
+        memo[id(self)] = copied
+        copied._context = self._context
+        copied.__dict__.update(
+            (name, copy.deepcopy(value, memo))
+            for name, value in self.__dict__.items()
+            if name not in _NOT_COPIED
+        )
+        return copied
+
+
+def sets_state(
+    method: Callable[_P, _R],
+) -> Callable[_P, _R]:
+    """Let a method, or what a conductor answers to it, set guarded fields."""
+
+    @functools.wraps(method)
+    def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        self: Any = args[0]
+        with self._setting_state():
+            return method(*args, **kwargs)
+
+    return wrapper
+
+
+def database_of(context: Any) -> engine.Database:
+    """Return the database that a context carries.
+
+    :raises ObjectActionError: it has none, so that a call must go to a
+        conductor, or the context was not made for these objects
+    """
+    database: engine.Database | None = getattr(context, 'db', None)
+    if database is None:
+        raise exception.ObjectActionError(
+            action='database access',
+            reason='the context has no database: make it with'
+            ' nova_migration.context, or set an indirection_api',
+        )
+    return database

@@ -1,0 +1,25 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What is known of Nova's tables, beside what the machines know."""
+
+from nova_migration.db import nova_schema
+from nova_migration.states import MIGRATION_TYPES
+from tests import base
+
+
+class MigrationTypesTest(base.TestCase):
+    """The kinds of move, which Nova's column enumerates."""
+
+    def test_each_type_has_its_machine(self):
+        """Nova's enumeration and the machines name the same kinds of move."""
+        self.assertEqual(nova_schema.MIGRATION_TYPES, MIGRATION_TYPES)

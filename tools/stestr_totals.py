@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Print how many tests passed, failed and were skipped, over all stestr runs.
+
+stestr keeps the result of every run in the folder .stestr; its own ``stestr
+last`` counts only the newest one.
+
+The exit status is 1 if a test failed, if there is no result at all, or if a
+test was skipped while NOVA_MIGRATION_REQUIRE_DATABASES=1 asks for all of them.
+"""
+
+import collections
+import os
+import sys
+from typing import Any
+from typing import BinaryIO
+
+from stestr.repository import abstract
+from stestr.repository import util as repository_util
+import subunit
+import testtools
+
+# A test that has begun and not ended took its worker down with it.
+OUTCOMES = {
+    'fail': 'failed',
+    'inprogress': 'failed',
+    'skip': 'skipped',
+    'success': 'passed',
+    'uxsuccess': 'failed',
+    'xfail': 'passed',
+}
+
+
+def read_run(stream: BinaryIO) -> collections.Counter[str]:
+    """Count the outcomes of one run and name the tests that did not pass."""
+    counts: collections.Counter[str] = collections.Counter()
+
+    def count(test: dict[str, Any]) -> None:
+        outcome = OUTCOMES.get(test['status'])
+        if outcome is None:
+            return
+        counts[outcome] += 1
+        if outcome != 'passed':
+            reason = test['details'].get('reason')
+            text = f': {reason.as_text().strip()}' if reason else ''
+            print(f'{outcome}: {test["id"]}{text}')
+
+    result = testtools.StreamToDict(count)
+    result.startTestRun()
+    subunit.ByteStreamToStreamResult(stream).run(result)
+    result.stopTestRun()
+    return counts
+
+
+def describe(counts: collections.Counter[str]) -> str:
+    """Return the counts as people read them."""
+    return ', '.join(
+        f'{counts[outcome]} {outcome}'
+        for outcome in ('passed', 'failed', 'skipped')
+    )
+
+
+def main() -> int:
+    """Print one line per run and, last and alone, the sum."""
+    try:
+        runs = repository_util.get_repo_open()
+    except abstract.RepositoryNotFound as error:
+        print(error)
+        return 1
+    total: collections.Counter[str] = collections.Counter()
+    for number in range(runs.count()):
+        stream = runs.get_test_run(number).get_subunit_stream()
+        counts = read_run(stream)
+        print(f'run {number}: {describe(counts)}')
+        total += counts
+
+    require_all = os.environ.get('NOVA_MIGRATION_REQUIRE_DATABASES') == '1'
+    if total['skipped'] and require_all:
+        print('error: a test was skipped, but every database is required')
+    print(describe(total))
+    return int(
+        not total.total()
+        or total['failed'] > 0
+        or (require_all and total['skipped'] > 0)
+    )
+
+
+if __name__ == '__main__':
+    sys.exit(main())
