@@ -19,6 +19,7 @@ import datetime
 import logging
 from typing import Any
 
+from cliff import columns
 from cliff import command
 from oslo_config import cfg
 from oslo_db import exception as db_exc
@@ -76,12 +77,39 @@ def use_connection(conf: cfg.ConfigOpts, connection: str | None) -> None:
     conf.set_override('max_retries', 0, group='database')
 
 
+def printable(text: str) -> str:
+    """Return text on one line that does nothing to a terminal.
+
+    What rows, streams and arguments hold may be anything, escape sequences
+    and line ends included; those are shown as Python writes them.
+    """
+    if text.isprintable():
+        return text
+    return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+class Text(columns.FormattableColumn[str]):
+    """Text that a table shows with escapes, and other formats as it is."""
+
+    def human_readable(self) -> str:
+        """Return it for a terminal."""
+        return printable(self._value)
+
+    def __lt__(self, other: object) -> bool:
+        """Sort it among strings."""
+        return bool(self._value < getattr(other, '_value', other))
+
+    def __gt__(self, other: object) -> bool:
+        """Sort strings around it."""
+        return bool(self._value > getattr(other, '_value', other))
+
+
 def plain(value: Any) -> Any:
     """Return a value as every output format can show it."""
     if isinstance(value, str):
         # The words are members of enumerations, a table's name is
         # SQLAlchemy's own kind of string; YAML knows neither.
-        return str(value)
+        return str(value) if value.isprintable() else Text(str(value))
     if isinstance(value, datetime.datetime):
         return value.isoformat()
     return value
@@ -90,8 +118,9 @@ def plain(value: Any) -> Any:
 def one_line(error: BaseException) -> str:
     """Return an error as the one line that a user is shown."""
     if isinstance(error, (db_exc.DBError, sa_exc.SQLAlchemyError)):
-        return f'The database refused: {engine.first_line(error)}.'
-    return ' '.join(str(error).split())
+        line = printable(engine.first_line(error))
+        return f'The database refused: {line}.'
+    return printable(' '.join(str(error).split()))
 
 
 def guarded(run: Callable[[], int], debug: bool, failed: int = 1) -> int:

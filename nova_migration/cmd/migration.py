@@ -181,16 +181,17 @@ def stuck_filters(seconds: int) -> dict[str, Any]:
 
 
 def _row(migration: objects.Migration) -> tuple[Any, ...]:
-    return (
+    told = (
         name_of(migration),
         migration.migration_type,
-        base.plain(migration.legacy_status or migration.status),
-        base.plain(migration.state),
+        migration.legacy_status or migration.status,
+        migration.state,
         since(migration),
         migration.source_compute,
         migration.dest_compute,
         migration.state_reason,
     )
+    return tuple(map(base.plain, told))
 
 
 class Show(_OnMigrations, show.ShowOne):

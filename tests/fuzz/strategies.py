@@ -82,6 +82,7 @@ NEARLY = tuple(
 
 EVENTS = sorted({e for m in MACHINES.values() for e in m.table.events})
 STATES = sorted(registry.states_with())
+STATUSES = sorted(registry.states_by_status())
 
 #: Any Unicode that UTF-8 can write, or what is known to be trouble.
 text = st.one_of(
