@@ -16,8 +16,11 @@ import argparse
 from collections.abc import Callable
 from collections.abc import Sequence
 import datetime
+import functools
 import logging
+import sys
 from typing import Any
+from typing import NoReturn
 
 from cliff import columns
 from cliff import command
@@ -37,6 +40,9 @@ DEFAULT_CONNECTION = 'sqlite:///nova_migration.db'
 
 #: As a shell has it: 128 and the signal's number.
 INTERRUPTED = 130
+
+#: As argparse has it.
+WRONG_CALL = 2
 
 #: What a user can do something about; all else is a fault of ours.
 EXPECTED = (exception.NovaMigrationError, ValueError, cfg.Error, OSError)
@@ -123,6 +129,27 @@ def one_line(error: BaseException) -> str:
     return printable(' '.join(str(error).split()))
 
 
+def utf8(text: str) -> str:
+    """Read text from the command line that a database is asked for."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(f'{text!r} is not UTF-8') from error
+    return text
+
+
+def _wrong_call(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    parser.print_usage(sys.stderr)
+    parser.exit(WRONG_CALL, f'{parser.prog}: error: {printable(message)}\n')
+
+
+def on_one_line(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Let a parser say what is wrong in one line, whatever was typed."""
+    complain = functools.partial(_wrong_call, parser)
+    parser.error = complain  # type: ignore[method-assign]
+    return parser
+
+
 def guarded(run: Callable[[], int], debug: bool, failed: int = 1) -> int:
     """Run a command; an error is one line, a traceback only for --debug.
 
@@ -157,7 +184,7 @@ class GuardedCommand(command.Command):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser; cliff would make one paragraph of examples."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser = on_one_line(super().get_parser(prog_name))
         if self.EXAMPLES:
             parser.formatter_class = argparse.RawDescriptionHelpFormatter
             parser.epilog = self.EXAMPLES.strip('\n')
