@@ -44,6 +44,14 @@ INTERRUPTED = 130
 #: As argparse has it.
 WRONG_CALL = 2
 
+#: What oslo.config raises for a value that refers to another one.
+_REFERENCES = (
+    cfg.NoSuchOptError,
+    cfg.NoSuchGroupError,
+    cfg.TemplateSubstitutionError,
+    RecursionError,
+)
+
 #: What a user can do something about; all else is a fault of ours.
 EXPECTED = (exception.NovaMigrationError, ValueError, cfg.Error, OSError)
 
@@ -71,7 +79,7 @@ def use_connection(conf: cfg.ConfigOpts, connection: str | None) -> None:
         # oslo.config would take a dollar for one of its references.
         text = connection.replace('$', '$$')
         conf.set_override('connection', text, group='database')
-    elif not conf.database.connection:
+    elif not _configured(conf):
         read = [*(conf.config_file or ()), *(conf.config_dir or ())]
         if read:
             raise exception.DatabaseError(
@@ -81,6 +89,22 @@ def use_connection(conf: cfg.ConfigOpts, connection: str | None) -> None:
         conf.set_override('connection', DEFAULT_CONNECTION, group='database')
     # A command says at once that nobody answers; a service waits.
     conf.set_override('max_retries', 0, group='database')
+
+
+def _configured(conf: cfg.ConfigOpts) -> str | None:
+    """Return the connection of the configuration.
+
+    :raises DatabaseError: it refers to an option that is not there; what the
+        library says of it is a part of the password, and is not kept
+    """
+    try:
+        connection: str | None = conf.database.connection
+    except _REFERENCES:
+        raise exception.DatabaseError(
+            reason='[database] connection has a $, which stands for another'
+            ' option: write $$ for one that is part of the password.'
+        ) from None
+    return connection
 
 
 def printable(text: str) -> str:
@@ -126,7 +150,18 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, (db_exc.DBError, sa_exc.SQLAlchemyError)):
         line = printable(engine.first_line(error))
         return f'The database refused: {line}.'
+    if isinstance(error, cfg.ConfigFileParseError):
+        return printable(_without_the_line(error))
     return printable(' '.join(str(error).split()))
+
+
+def _without_the_line(error: cfg.ConfigFileParseError) -> str:
+    """Return what is wrong with a file, and where.
+
+    The line itself may be half of a password, and of any length.
+    """
+    line = getattr(error.__context__, 'line', '')
+    return str(error).removesuffix(f': {line!r}')
 
 
 def utf8(text: str) -> str:
@@ -164,7 +199,7 @@ def guarded(run: Callable[[], int], debug: bool, failed: int = 1) -> int:
         LOG.error('Interrupted.')
         return INTERRUPTED
     except (*EXPECTED, db_exc.DBError, sa_exc.SQLAlchemyError) as error:
-        if debug:
+        if debug and not isinstance(error, cfg.ConfigFileParseError):
             LOG.exception('The command failed.')
         else:
             LOG.error(one_line(error))

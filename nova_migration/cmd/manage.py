@@ -139,6 +139,8 @@ class Manage(app.App):
             # They log a traceback before they raise, and what they raise
             # ends as one line.
             logging.getLogger('oslo_db').setLevel(logging.CRITICAL)
+        # It repeats a URL with the options, one of which may be a password.
+        logging.getLogger('oslo_db.sqlalchemy.engines').setLevel(logging.ERROR)
 
     def run(self, argv: list[str]) -> int:
         """Run the command line; returns the exit code."""

@@ -141,18 +141,21 @@ class FuzzTest(cmd_test.InTemporaryFolder, cmd_test.CommandTest):
 
 
 class File:
-    """A file that is given back its bytes, and looked at for a change."""
+    """A file that is given back its bytes, and looked at for a change.
+
+    :ivar original: the bytes
+    """
 
     def __init__(self, path):
         self.path = pathlib.Path(path)
-        self._bytes = self.path.read_bytes()
+        self.original = self.path.read_bytes()
         self._folder = set(self.path.parent.iterdir())
 
     @property
     def changed(self):
         """Whether it has other bytes, or another file beside it."""
         return (
-            self.path.read_bytes() != self._bytes
+            self.path.read_bytes() != self.original
             or set(self.path.parent.iterdir()) != self._folder
         )
 
@@ -163,4 +166,4 @@ class File:
                 shutil.rmtree(path)
             else:
                 path.unlink()
-        self.path.write_bytes(self._bytes)
+        self.path.write_bytes(self.original)

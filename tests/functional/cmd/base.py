@@ -60,7 +60,12 @@ class Result:
 class _OwnLogging(fixtures.Fixture):
     """Let a command arrange logging as in a process of its own."""
 
-    NAMES = (None, 'nova_migration.cmd', 'oslo_db')
+    NAMES = (
+        None,
+        'nova_migration.cmd',
+        'oslo_db',
+        'oslo_db.sqlalchemy.engines',
+    )
 
     def _setUp(self):
         root = logging.getLogger()
