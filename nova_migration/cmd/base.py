@@ -127,11 +127,15 @@ class Text(columns.FormattableColumn[str]):
 
     def __lt__(self, other: object) -> bool:
         """Sort it among strings."""
-        return bool(self._value < getattr(other, '_value', other))
+        return self._value < _text_of(other)
 
     def __gt__(self, other: object) -> bool:
         """Sort strings around it."""
-        return bool(self._value > getattr(other, '_value', other))
+        return self._value > _text_of(other)
+
+
+def _text_of(value: object) -> str:
+    return value._value if isinstance(value, Text) else str(value)
 
 
 def plain(value: Any) -> Any:

@@ -73,7 +73,6 @@ class Count:
             f' {self.form} status {self.status!r}{state}'
         )
 
-
     @property
     def _kind(self) -> str:
         """The type as it is written, or quoted when it is none."""

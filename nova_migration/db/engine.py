@@ -194,7 +194,7 @@ def from_url(
             reason=f'{error}: install the driver, as nova-migration[mysql] or'
             ' nova-migration[postgresql] does'
         ) from error
-    except (*_BAD_URL, sa_exc.SAWarning) as error:
+    except _BAD_URL as error:
         raise exception.UnsupportedDatabase(
             reason=first_line(error)
         ) from error
@@ -209,11 +209,13 @@ _BAD_URL = (sa_exc.ArgumentError, TypeError, ValueError)
 
 
 def _made(manager: Any) -> sa.Engine:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(record=True) as heard:
+        engine: sa.Engine = manager.writer.get_engine()
+    for warning in heard:
         # That an option is ignored, such as SQLite's mode=ro: who asks for
         # that must not be given a database that is written to.
-        warnings.simplefilter('error', sa_exc.SAWarning)
-        engine: sa.Engine = manager.writer.get_engine()
+        if issubclass(warning.category, sa_exc.SAWarning):
+            raise sa_exc.ArgumentError(str(warning.message))
     return engine
 
 

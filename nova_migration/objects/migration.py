@@ -464,7 +464,12 @@ class Migration(base.MigrationObject):
     ) -> Self:
         """Take in what a service sends, of this version or an older one."""
         version = versionutils.convert_version_to_tuple(objver)
-        data = dict(primitive[_DATA])
+        newer = () if version >= STATE_VERSION else _ADDED[STATE_VERSION]
+        data = {
+            name: value
+            for name, value in primitive[_DATA].items()
+            if name not in newer
+        }
         changes = set(primitive.get(_CHANGES, ()))
         _require_sense(data, version)
         reported = None
@@ -575,6 +580,8 @@ def _require_sense(data: Mapping[str, Any], version: tuple[int, ...]) -> None:
         raise base.invalid(f'status cannot be {reprlib.repr(status)}')
     if version < STATE_VERSION or (state is None and status is None):
         return
+    if state is None:
+        raise base.invalid(f'status {status!r} has no state beside it')
     typed = _typed(data)
     machine = machine_for(typed['migration_type'], typed['cross_cell_move'])
     row = machine.state(state)

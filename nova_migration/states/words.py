@@ -17,7 +17,6 @@ import difflib
 import reprlib
 from typing import Any
 
-
 #: How much of a word is repeated: what is no word may have no end.
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = 120

@@ -128,7 +128,7 @@ class FuzzTest(cmd_test.InTemporaryFolder, cmd_test.CommandTest):
         self.assertRegex(result.err, r'\w+ \w+')
 
     def assert_usage(self, result):
-        """What argparse says: how to call it, and one line of what is wrong."""
+        """What argparse says: how to call it, and in a line why."""
         self.assert_answered(result, (USAGE,))
         self.assertTrue(result.err.startswith('usage: '), result.err)
         last = result.err.splitlines()[-1]

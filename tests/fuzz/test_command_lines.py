@@ -26,7 +26,6 @@ from nova_migration.db import schema
 from nova_migration.states import MIGRATION_TYPES
 from tests import base as test_base
 from tests.functional import base
-from tests.functional.cmd import base as cmd_test
 from tests.fuzz import base as fuzz
 from tests.fuzz import strategies
 from tests.unit.objects import samples
@@ -157,7 +156,9 @@ class CommandLineTest(fuzz.FuzzTest, base.DatabaseTest, test_base.TestCase):
         self.db.engine.dispose()
         path = self.folder / name / 'cell.db'
         path.parent.mkdir()
-        path.write_bytes(pathlib.Path(self.db.engine.url.database).read_bytes())
+        path.write_bytes(
+            pathlib.Path(self.db.engine.url.database).read_bytes()
+        )
         return fuzz.File(path)
 
     @fuzz.fuzzed(
@@ -177,7 +178,7 @@ class CommandLineTest(fuzz.FuzzTest, base.DatabaseTest, test_base.TestCase):
             (1, ([], 'migration show', [('9' * 5000,)], [])),
             (1, ([], 'migration show', [('\udcff',)], [])),
             (1, ([], 'migration show', [('\x1b[31m\n',)], [])),
-            (1, ([], 'migration list', [], [('a\nb', )])),
+            (1, ([], 'migration list', [], [('a\nb',)])),
             (1, ([], '\x1b[31m', [], [])),
             (1, ([], '', [], [])),
             (1, ([('--log-file=--',)], 'db check', [], [])),
@@ -222,7 +223,12 @@ class CommandLineTest(fuzz.FuzzTest, base.DatabaseTest, test_base.TestCase):
     @fuzz.fuzzed(
         st.lists(strategies.rule, min_size=1, max_size=3),
         share=1,
-        examples=[(['--'],), (['=error'],), (['a\nb=nope'],), (['\udcff=error'],)],
+        examples=[
+            (['--'],),
+            (['=error'],),
+            (['a\nb=nope'],),
+            (['\udcff=error'],),
+        ],
     )
     def test_maps(self, rules):
         """A --map is carried out as it says, or refused before all else."""

@@ -203,8 +203,7 @@ class ConnectionsTest(fuzz.FuzzTest, base.DatabaseTest, test_base.TestCase):
             connection.executescript(script)
             connection.close()
         self.files = [
-            fuzz.File(path)
-            for path in sorted(self.folder.glob('*.db'))
+            fuzz.File(path) for path in sorted(self.folder.glob('*.db'))
         ]
 
     def give_back(self):

@@ -34,7 +34,11 @@ REFUSALS = (exception.NovaMigrationError, words.UnknownWord)
 _FORMS = st.sampled_from(('legacy', 'canonical'))
 _EVENT = st.sampled_from(strategies.EVENTS)
 _PLACE = st.sampled_from(
-    [(kind, name) for kind in MIGRATION_TYPES for name in MACHINES[kind].states]
+    [
+        (kind, name)
+        for kind in MIGRATION_TYPES
+        for name in MACHINES[kind].states
+    ]
 )
 
 
@@ -84,7 +88,12 @@ class Events(samples.Expanded, fuzz.FuzzTest):
             (('resize', 'migrating'), 'canonical', 'fail', '\ud800'),
             (('resize', 'migrating'), 'canonical', 'fail', 5),
             (('resize', 'migrating'), 'canonical', ['fail'], None),
-            (('live-migration', 'cancelled'), 'legacy', 'fail', '\U0001f4a5%_|'),
+            (
+                ('live-migration', 'cancelled'),
+                'legacy',
+                'fail',
+                '\U0001f4a5%_|',
+            ),
         ],
     )
     def test_process_event(self, place, form, event, reason):

@@ -48,8 +48,7 @@ _WORDS = (
 )
 _VALUE = strategies.json | st.sampled_from(_WORDS)
 _ITEM = st.dictionaries(
-    st.sampled_from((*_KEYS, 'data', 'what', 'rc', 'conn'))
-    | strategies.text,
+    st.sampled_from((*_KEYS, 'data', 'what', 'rc', 'conn')) | strategies.text,
     _VALUE | st.dictionaries(st.sampled_from(_WORDS), _VALUE, max_size=2),
     max_size=6,
 )
@@ -107,7 +106,11 @@ class StreamsTest(fuzz.FuzzTest, test_base.TestCase):
             (_with(type='event', event=[]),),
             (_with(type='event', event='MIGRATION', data={'status': []}),),
             (_with(type='query', id=1, **{'return': {'ram': 5}}),),
-            (_with(type='query', id=1, **{'return': {'ram': {'total': 'x'}}}),),
+            (
+                _with(
+                    type='query', id=1, **{'return': {'ram': {'total': 'x'}}}
+                ),
+            ),
             (
                 _with(
                     type='query',
