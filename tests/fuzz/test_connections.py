@@ -12,6 +12,7 @@
 
 """Whatever names the database, and whatever is found there."""
 
+import pathlib
 import sqlite3
 
 from hypothesis import strategies as st
@@ -116,6 +117,8 @@ _FILES = (
     '',
     '/',
     'file:other.db?mode=ro&uri=true',
+    'file:cell.db?mode=ro&uri=true',
+    'file:cell.db?immutable=1&uri=true',
     'file:none.db?mode=ro&uri=true',
     'a%20b/c',
     '\x1b[31m/c',
@@ -202,6 +205,11 @@ class ConnectionsTest(fuzz.FuzzTest, base.DatabaseTest, test_base.TestCase):
             connection = sqlite3.connect(self.folder / name)
             connection.executescript(script)
             connection.close()
+        self.create_nova_tables()
+        self.fill(('resize', 'finished'))
+        self.db.engine.dispose()
+        cell = pathlib.Path(self.db.engine.url.database)
+        (self.folder / 'cell.db').write_bytes(cell.read_bytes())
         self.files = [
             fuzz.File(path) for path in sorted(self.folder.glob('*.db'))
         ]
@@ -244,6 +252,8 @@ class ConnectionsTest(fuzz.FuzzTest, base.DatabaseTest, test_base.TestCase):
             (f'mysql+pymysql://u:{_SECRET}/n', _COMMANDS[0]),
             (f'mysql+pymysql://u:{_SECRET}', _COMMANDS[0]),
             ('sqlite:///\udcff', _COMMANDS[0]),
+            ('sqlite:///cell.db?mode=ro', _COMMANDS[3]),
+            ('sqlite:///file:cell.db?mode=ro&uri=true', _COMMANDS[3]),
         ],
     )
     def test_command_line(self, url, command):

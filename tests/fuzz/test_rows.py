@@ -33,6 +33,10 @@ _STATUS = st.one_of(
     strategies.text.map(lambda text: text.ljust(255)[:255]),
 )
 _KIND = st.none() | st.sampled_from(MIGRATION_TYPES)
+_KNOWN = [(kind, word) for kind, word, _state in samples.pairs()]
+_ROWS = st.lists(
+    st.tuples(_KIND, _STATUS) | st.sampled_from(_KNOWN), max_size=6
+)
 
 
 class RowsTest(samples.Expanded, fuzz.FuzzTest):
@@ -134,9 +138,10 @@ class AnyString(RowsTest):
         return ''.join(c for c in status if ord(c) <= 0xFFFF)[:255]
 
     @fuzz.fuzzed(
-        st.lists(st.tuples(_KIND, _STATUS), max_size=6),
+        _ROWS,
         share=0.4,
         examples=[
+            (_KNOWN,),
             ([(None, '\x1b[31m'), ('resize', 'a\nb'), ('resize', '\u202e')],),
             ([('evacuation', 'Done'), ('evacuation', 'done ')],),
         ],
@@ -149,7 +154,7 @@ class AnyString(RowsTest):
         self.assert_there_and_back()
 
     @fuzz.fuzzed(
-        st.lists(st.tuples(_KIND, _STATUS), max_size=4),
+        _ROWS,
         strategies.text,
         share=0.3,
         examples=[([(None, '\x1b[31m')], '\x1b[31m')],
