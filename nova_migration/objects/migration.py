@@ -48,6 +48,7 @@ from nova_migration.states import State
 from nova_migration.states import determine_migration_type
 from nova_migration.states import machine_for
 from nova_migration.states import reading
+from nova_migration.states import words
 
 LOG = logging.getLogger(__name__)
 
@@ -493,6 +494,8 @@ class Migration(base.MigrationObject):
         try:
             taken = self.fields[name].from_primitive(self, name, value)
             setattr(self, name, taken)
+        except words.UnknownWord:
+            raise
         except _NOT_A_VALUE as error:
             raise base.invalid(
                 f'{name} cannot be {reprlib.repr(value)}'
@@ -547,8 +550,14 @@ _BOOLEANS = ('deleted', 'hidden', 'cross_cell_move')
 _DATA = f'{Migration.OBJ_SERIAL_NAMESPACE}.data'
 _CHANGES = f'{Migration.OBJ_SERIAL_NAMESPACE}.changes'
 
-#: What the library's fields raise, besides ValueError, for what is no value.
-_NOT_A_VALUE = (TypeError, AttributeError, OverflowError, RecursionError)
+#: What the library's fields raise for what is no value, mostly unnamed.
+_NOT_A_VALUE = (
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 def _aware(value: Any) -> Any:

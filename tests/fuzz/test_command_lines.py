@@ -272,6 +272,7 @@ class StatusTest(fuzz.FuzzTest, base.DatabaseTest, test_base.TestCase):
             (['upgrade', 'check'],),
             (['upgrade', '\x1b[31m'],),
             (['--config-file', 'a\nb', 'upgrade', 'check'],),
+            (['--config-file', '\x1b[31m', 'upgrade', 'check'],),
             (['--config-dir', '\udcff', 'upgrade', 'check'],),
         ],
     )

@@ -278,7 +278,15 @@ class ConnectionsTest(fuzz.FuzzTest, base.DatabaseTest, test_base.TestCase):
         path.write_bytes(text.encode('utf-8', 'surrogateescape'))
         self.assert_harmless(('--config-file', path, *command))
 
-    @fuzz.fuzzed(_server_urls(), st.sampled_from(_COMMANDS), share=0.5)
+    @fuzz.fuzzed(
+        _server_urls(),
+        st.sampled_from(_COMMANDS),
+        share=0.5,
+        examples=[
+            (f'mysql://u@127.0.0.1:1/n?password={_SECRET}', _COMMANDS[0]),
+            (f'mysql://u:{_SECRET}', _COMMANDS[0]),
+        ],
+    )
     def test_debug(self, url, command):
         """A traceback that was asked for has no password either."""
         result = self.run_manage(

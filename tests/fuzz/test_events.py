@@ -196,6 +196,10 @@ class ReadingTest(fuzz.FuzzTest, test_base.TestCase):
         st.none() | strategies.any_text | st.sampled_from(strategies.STRINGS),
         st.none() | strategies.any_text | st.sampled_from(strategies.STATES),
         st.none() | strategies.any_text,
+        examples=[
+            (kind, None, word, None, None)
+            for kind, word, _state in samples.pairs()
+        ],
     )
     def test_reading(self, kind, cross_cell, status, state, kept):
         """Whatever a row says is read, and a legacy one spelled the same."""

@@ -108,7 +108,9 @@ class StreamsTest(fuzz.FuzzTest, test_base.TestCase):
             (_with(type='query', id=1, **{'return': {'ram': 5}}),),
             (
                 _with(
-                    type='query', id=1, **{'return': {'ram': {'total': 'x'}}}
+                    type='query',
+                    id=1,
+                    **{'return': {'ram': {'total': 'x', 'remaining': 'y'}}},
                 ),
             ),
             (
