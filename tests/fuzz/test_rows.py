@@ -189,6 +189,7 @@ class AnyByteTest(RowsTest, base.DatabaseTest, test_base.TestCase):
             ),
             max_size=6,
         ),
+        share=0.5,
         examples=[
             ([(None, b'\xff')],),
             ([('goofballs', b'done')],),
@@ -221,6 +222,7 @@ class AnyByteTest(RowsTest, base.DatabaseTest, test_base.TestCase):
     @fuzz.fuzzed(
         strategies.text,
         st.sampled_from(strategies.STRINGS),
+        share=0.3,
         examples=[('goofballs', 'done'), ('\x1b[31m', 'done')],
     )
     def test_any_type_is_shown(self, kind, status):
