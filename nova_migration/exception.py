@@ -120,6 +120,12 @@ class ObjectActionError(NovaMigrationError):
     msg_fmt = 'Object action %(action)s failed because: %(reason)s'
 
 
+class InvalidPrimitive(NovaMigrationError):
+    """What another service sent is not an object of this project."""
+
+    msg_fmt = 'Not a primitive of a migration: %(reason)s.'
+
+
 class DatabaseError(NovaMigrationError):
     """The database cannot be used as it is."""
 

@@ -16,9 +16,13 @@ import argparse
 from collections.abc import Callable
 from collections.abc import Sequence
 import datetime
+import functools
 import logging
+import sys
 from typing import Any
+from typing import NoReturn
 
+from cliff import columns
 from cliff import command
 from oslo_config import cfg
 from oslo_db import exception as db_exc
@@ -36,6 +40,17 @@ DEFAULT_CONNECTION = 'sqlite:///nova_migration.db'
 
 #: As a shell has it: 128 and the signal's number.
 INTERRUPTED = 130
+
+#: As argparse has it.
+WRONG_CALL = 2
+
+#: What oslo.config raises for a value that refers to another one.
+_REFERENCES = (
+    cfg.NoSuchOptError,
+    cfg.NoSuchGroupError,
+    cfg.TemplateSubstitutionError,
+    RecursionError,
+)
 
 #: What a user can do something about; all else is a fault of ours.
 EXPECTED = (exception.NovaMigrationError, ValueError, cfg.Error, OSError)
@@ -64,7 +79,7 @@ def use_connection(conf: cfg.ConfigOpts, connection: str | None) -> None:
         # oslo.config would take a dollar for one of its references.
         text = connection.replace('$', '$$')
         conf.set_override('connection', text, group='database')
-    elif not conf.database.connection:
+    elif not _configured(conf):
         read = [*(conf.config_file or ()), *(conf.config_dir or ())]
         if read:
             raise exception.DatabaseError(
@@ -76,12 +91,59 @@ def use_connection(conf: cfg.ConfigOpts, connection: str | None) -> None:
     conf.set_override('max_retries', 0, group='database')
 
 
+def _configured(conf: cfg.ConfigOpts) -> str | None:
+    """Return the connection of the configuration.
+
+    :raises DatabaseError: it refers to an option that is not there; what the
+        library says of it is a part of the password, and is not kept
+    """
+    try:
+        connection: str | None = conf.database.connection
+    except _REFERENCES:
+        raise exception.DatabaseError(
+            reason='[database] connection has a $, which stands for another'
+            ' option: write $$ for one that is part of the password.'
+        ) from None
+    return connection
+
+
+def printable(text: str) -> str:
+    """Return text on one line that does nothing to a terminal.
+
+    What rows, streams and arguments hold may be anything, escape sequences
+    and line ends included; those are shown as Python writes them.
+    """
+    if text.isprintable():
+        return text
+    return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+class Text(columns.FormattableColumn[str]):
+    """Text that a table shows with escapes, and other formats as it is."""
+
+    def human_readable(self) -> str:
+        """Return it for a terminal."""
+        return printable(self._value)
+
+    def __lt__(self, other: object) -> bool:
+        """Sort it among strings."""
+        return self._value < _text_of(other)
+
+    def __gt__(self, other: object) -> bool:
+        """Sort strings around it."""
+        return self._value > _text_of(other)
+
+
+def _text_of(value: object) -> str:
+    return value._value if isinstance(value, Text) else str(value)
+
+
 def plain(value: Any) -> Any:
     """Return a value as every output format can show it."""
     if isinstance(value, str):
         # The words are members of enumerations, a table's name is
         # SQLAlchemy's own kind of string; YAML knows neither.
-        return str(value)
+        return str(value) if value.isprintable() else Text(str(value))
     if isinstance(value, datetime.datetime):
         return value.isoformat()
     return value
@@ -90,8 +152,41 @@ def plain(value: Any) -> Any:
 def one_line(error: BaseException) -> str:
     """Return an error as the one line that a user is shown."""
     if isinstance(error, (db_exc.DBError, sa_exc.SQLAlchemyError)):
-        return f'The database refused: {engine.first_line(error)}.'
-    return ' '.join(str(error).split())
+        line = printable(engine.first_line(error))
+        return f'The database refused: {line}.'
+    if isinstance(error, cfg.ConfigFileParseError):
+        return printable(_without_the_line(error))
+    return printable(' '.join(str(error).split()))
+
+
+def _without_the_line(error: cfg.ConfigFileParseError) -> str:
+    """Return what is wrong with a file, and where.
+
+    The line itself may be half of a password, and of any length.
+    """
+    line = getattr(error.__context__, 'line', '')
+    return str(error).removesuffix(f': {line!r}')
+
+
+def utf8(text: str) -> str:
+    """Read text from the command line that a database is asked for."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(f'{text!r} is not UTF-8') from error
+    return text
+
+
+def _wrong_call(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    parser.print_usage(sys.stderr)
+    parser.exit(WRONG_CALL, f'{parser.prog}: error: {printable(message)}\n')
+
+
+def on_one_line(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Let a parser say what is wrong in one line, whatever was typed."""
+    complain = functools.partial(_wrong_call, parser)
+    parser.error = complain  # type: ignore[method-assign]
+    return parser
 
 
 def guarded(run: Callable[[], int], debug: bool, failed: int = 1) -> int:
@@ -108,7 +203,7 @@ def guarded(run: Callable[[], int], debug: bool, failed: int = 1) -> int:
         LOG.error('Interrupted.')
         return INTERRUPTED
     except (*EXPECTED, db_exc.DBError, sa_exc.SQLAlchemyError) as error:
-        if debug:
+        if debug and not isinstance(error, cfg.ConfigFileParseError):
             LOG.exception('The command failed.')
         else:
             LOG.error(one_line(error))
@@ -128,7 +223,7 @@ class GuardedCommand(command.Command):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser; cliff would make one paragraph of examples."""
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser = on_one_line(super().get_parser(prog_name))
         if self.EXAMPLES:
             parser.formatter_class = argparse.RawDescriptionHelpFormatter
             parser.epilog = self.EXAMPLES.strip('\n')

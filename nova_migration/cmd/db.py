@@ -48,11 +48,15 @@ _ADVICE = {
 ROWS_REMAIN, NOT_MIGRATED = 1, 2
 
 
+#: More rows, or seconds, than there are; databases count no further.
+MOST = 2**31 - 1
+
+
 def positive(text: str) -> int:
     """Read a number of rows or seconds from the command line."""
     number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f'{text} is not 1 or more')
+    if not 1 <= number <= MOST:
+        raise argparse.ArgumentTypeError(f'{text} is not 1 to {MOST}')
     return number
 
 

@@ -14,11 +14,14 @@
 
 import argparse
 import logging
+import re
 import sys
 from typing import Any
 
 from cliff import app
 from cliff import commandmanager
+from cliff import complete
+from cliff import help as cliff_help
 from oslo_config import cfg
 
 from nova_migration import version
@@ -53,6 +56,19 @@ them on. Try it without anything: nova-migration-manage demo."""
 _LEVELS = {0: logging.ERROR, 1: logging.INFO, 2: logging.INFO}
 
 
+#: An option whose value is a double dash, of which the argparse of Python
+#: 3.11 makes an empty list without asking the option's type.
+_DOUBLE_DASH = re.compile(r'(--[^=]+=|-[^-])--')
+
+
+class Help(base.GuardedCommand, cliff_help.HelpCommand):
+    """Explain a command, or list them all."""
+
+
+class Complete(base.GuardedCommand, complete.CompleteCommand):
+    """Print what makes bash complete the commands."""
+
+
 class Manage(app.App):
     """The program: its options, its commands, its configuration."""
 
@@ -66,6 +82,9 @@ class Manage(app.App):
             command_manager=manager,
             deferred_help=True,
         )
+        # cliff's own, whose errors are one line here.
+        manager.add_command('help', Help)
+        manager.add_command('complete', Complete)
         self._database: engine.Database | None = None
 
     def build_option_parser(
@@ -75,8 +94,8 @@ class Manage(app.App):
         argparse_kwargs: Any = None,
     ) -> argparse.ArgumentParser:
         """Add the options that every command has."""
-        parser: argparse.ArgumentParser = super().build_option_parser(
-            description, version, argparse_kwargs
+        parser = base.on_one_line(
+            super().build_option_parser(description, version, argparse_kwargs)
         )
         parser.add_argument(
             '--config-file',
@@ -120,6 +139,23 @@ class Manage(app.App):
             # They log a traceback before they raise, and what they raise
             # ends as one line.
             logging.getLogger('oslo_db').setLevel(logging.CRITICAL)
+        # It repeats a URL with the options, one of which may be a password.
+        logging.getLogger('oslo_db.sqlalchemy.engines').setLevel(logging.ERROR)
+
+    def run(self, argv: list[str]) -> int:
+        """Run the command line; returns the exit code."""
+        for word in argv:
+            if _DOUBLE_DASH.fullmatch(word):
+                self.parser.error(f'{word[:-2]} needs another value than --')
+        return int(super().run(argv))
+
+    def run_subcommand(self, argv: list[str]) -> int:
+        """Run a command; cliff repeats one that it does not know."""
+        try:
+            self.command_manager.find_command(argv)
+        except ValueError:
+            argv = [base.printable(word) for word in argv]
+        return int(super().run_subcommand(argv))
 
     def interact(self) -> None:
         """Say what there is; cliff would wait for commands."""

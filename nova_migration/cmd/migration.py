@@ -68,11 +68,19 @@ def describe(migration: objects.Migration, **first: Any) -> Shown:
     return tuple(told), tuple(map(base.plain, told.values()))
 
 
+def add_name(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that says which migration."""
+    parser.add_argument(
+        'migration', type=base.utf8, metavar='UUID', help='or its id'
+    )
+
+
 class _OnMigrations(base.DatabaseCommand):
     def find(self, name: str) -> objects.Migration:
         """Return the migration of a uuid or an id."""
         engine.require_expanded(self.database.engine)
-        if uuidutils.is_uuid_like(name) or not name.isdecimal():
+        is_id = name.isdecimal() and len(name) <= len(str(db.MOST))
+        if uuidutils.is_uuid_like(name) or not is_id:
             return objects.Migration.get_by_uuid(self.context, name)
         return objects.Migration.get_by_id(self.context, int(name))
 
@@ -99,6 +107,7 @@ examples:
         parser.add_argument('--state', metavar='S', help='in this state')
         parser.add_argument(
             '--status',
+            type=base.utf8,
             metavar='STRING',
             help="with this string of Nova's, known or not",
         )
@@ -181,16 +190,17 @@ def stuck_filters(seconds: int) -> dict[str, Any]:
 
 
 def _row(migration: objects.Migration) -> tuple[Any, ...]:
-    return (
+    told = (
         name_of(migration),
         migration.migration_type,
-        base.plain(migration.legacy_status or migration.status),
-        base.plain(migration.state),
+        migration.legacy_status or migration.status,
+        migration.state,
         since(migration),
         migration.source_compute,
         migration.dest_compute,
         migration.state_reason,
     )
+    return tuple(map(base.plain, told))
 
 
 class Show(_OnMigrations, show.ShowOne):
@@ -199,7 +209,7 @@ class Show(_OnMigrations, show.ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's own options."""
         parser = super().get_parser(prog_name)
-        parser.add_argument('migration', metavar='UUID', help='or its id')
+        add_name(parser)
         return parser
 
     def take_action(self, parsed_args: Any) -> Shown:
@@ -232,7 +242,7 @@ examples:
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's own options."""
         parser = super().get_parser(prog_name)
-        parser.add_argument('migration', metavar='UUID', help='or its id')
+        add_name(parser)
         parser.add_argument('event', metavar='EVENT', help='such as fail')
         parser.add_argument(
             '--reason',

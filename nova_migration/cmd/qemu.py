@@ -41,13 +41,14 @@ Rows = tuple[tuple[str, ...], Iterator[tuple[Any, ...]]]
 
 class _Reasons(columns.FormattableColumn[list[str]]):
     def human_readable(self) -> str:
-        return '\n'.join(self._value)
+        return '\n'.join(map(base.printable, self._value))
 
 
 class _Statuses(columns.FormattableColumn[dict[str, str | None]]):
     def human_readable(self) -> str:
         return '\n'.join(
-            f'{end}: {status or "-"}' for end, status in self._value.items()
+            base.printable(f'{end}: {status or "-"}')
+            for end, status in self._value.items()
         )
 
 
@@ -100,7 +101,7 @@ class Display:
             return
         self._said = said
         with tqdm.tqdm.external_write_mode(file=sys.stderr):
-            LOG.info('%s%s', when, said)
+            LOG.info('%s%s', when, base.printable(said))
         self._bar.set_description(str(now.state))
 
     def progress(self, now: progress_mod.Progress) -> None:

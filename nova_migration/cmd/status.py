@@ -124,7 +124,10 @@ class Checks(upgradecheck.UpgradeCommands):
         )
         if not stuck:
             return upgradecheck.Result(_OK)
-        named = ', '.join(str(row.uuid or row.id) for row in stuck[:_EXAMPLES])
+        named = ', '.join(
+            base.printable(str(row.uuid or row.id))
+            for row in stuck[:_EXAMPLES]
+        )
         return upgradecheck.Result(
             _WARN,
             f'{len(stuck)} migrations are in progress and have not moved for'

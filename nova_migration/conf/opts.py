@@ -51,6 +51,7 @@ OPTIONS = [
         'stuck_after',
         default=3600,
         min=1,
+        max=2**31 - 1,
         help='Seconds after which a move that is in progress and has not'
         ' changed state is reported as stuck by ``nova-migration-status'
         ' upgrade check``. Resizes that wait for the user are not.',

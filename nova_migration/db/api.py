@@ -36,7 +36,17 @@ from nova_migration.states import MigrationFlag
 from nova_migration.states import words
 
 _T = models.MIGRATIONS
-_ALL = sa.select(*_T.c)
+
+# A type that nobody knows is read as it is: where the server does not hold
+# the column to its enumeration, one odd row would hide all others.
+_ALL = sa.select(
+    *(
+        clauses.text_of(column).label(column.name)
+        if isinstance(column.type, sa.Enum)
+        else column
+        for column in _T.c
+    )
+)
 
 #: What a context's ``read_deleted`` makes of a query, as in Nova.
 _READ_DELETED = {

@@ -69,17 +69,26 @@ class Count:
         rows = 'row' if self.rows == 1 else 'rows'
         state = f' in state {self.state!r}' if self.state is not None else ''
         return (
-            f'{self.rows} {rows} of {self.table}, type'
-            f' {self.migration_type or "(none)"}, {self.form} status'
-            f' {self.status!r}{state}'
+            f'{self.rows} {rows} of {self.table}, type {self._kind},'
+            f' {self.form} status {self.status!r}{state}'
         )
+
+    @property
+    def _kind(self) -> str:
+        """The type as it is written, or quoted when it is none."""
+        if self.migration_type is None:
+            return '(none)'
+        known = self.migration_type in MIGRATION_TYPES
+        return self.migration_type if known else repr(self.migration_type)
 
 
 def form_of(
     migration_type: str | None, status: str | None, state: str | None
 ) -> Form:
     """Return the form of a row."""
-    kind = migration_type or determine_migration_type(None, None)
+    kind = migration_type
+    if kind is None:
+        kind = determine_migration_type(None, None)
     if state is None and status is None:
         return Form.NONE
     if kind not in MIGRATION_TYPES:
@@ -94,7 +103,9 @@ def form_of(
 
 def _text(value: Any) -> str | None:
     return (
-        value.decode('utf-8', 'replace') if isinstance(value, bytes) else value
+        value.decode('utf-8', 'backslashreplace')
+        if isinstance(value, bytes)
+        else value
     )
 
 
@@ -110,10 +121,20 @@ def _said(
         raise exception.TableMissing(table=table.name)
     said = [
         clauses.text_of(table.c.migration_type),
-        clauses.exact(table.c.status),
+        _bytes_of(connection, table.c.status),
     ]
     present = {column['name'] for column in inspector.get_columns(table.name)}
     return [*said, table.c.state] if 'state' in present else said
+
+
+def _bytes_of(
+    connection: sa.Connection, column: sa.Column[Any]
+) -> sa.ColumnElement[Any]:
+    exact = clauses.exact(column)
+    if connection.dialect.name != 'sqlite':
+        return exact
+    # Its text may hold bytes that are no UTF-8, and cannot be read as text.
+    return sa.cast(exact, sa.LargeBinary())
 
 
 def _counted(connection: sa.Connection, table: sa.Table) -> list[Count]:

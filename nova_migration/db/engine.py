@@ -18,6 +18,7 @@ import contextlib
 import dataclasses
 from typing import Any
 from typing import TypeVar
+import warnings
 
 from oslo_config import cfg
 from oslo_db import exception as db_exc
@@ -113,8 +114,13 @@ def _unavailable(
     url: sa.URL, error: Exception
 ) -> exception.DatabaseUnavailable:
     return exception.DatabaseUnavailable(
-        url=url.render_as_string(hide_password=True), reason=first_line(error)
+        url=shown(url), reason=first_line(error)
     )
+
+
+def shown(url: sa.URL) -> str:
+    """Return a URL without what is secret: options may hold passwords too."""
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def _is_our_check(error: Exception) -> bool:
@@ -182,29 +188,83 @@ def from_url(
     manager = enginefacade.transaction_context()
     manager.configure(connection=parsed, **options)
     try:
-        engine = manager.writer.get_engine()
+        engine = _made(manager)
     except ImportError as error:
         raise exception.UnsupportedDatabase(
             reason=f'{error}: install the driver, as nova-migration[mysql] or'
             ' nova-migration[postgresql] does'
         ) from error
-    except (sa_exc.ArgumentError, TypeError) as error:
+    except _BAD_URL as error:
         raise exception.UnsupportedDatabase(
             reason=first_line(error)
         ) from error
     except (db_exc.DBError, sa_exc.DBAPIError) as error:
         raise _unavailable(parsed, error) from error
+    sa.event.listen(engine, 'do_connect', _connect)
     return Database(engine, status_format)
+
+
+#: What a URL whose parts do not fit makes a dialect raise.
+_BAD_URL = (sa_exc.ArgumentError, TypeError, ValueError)
+
+
+def _made(manager: Any) -> sa.Engine:
+    with warnings.catch_warnings(record=True) as heard:
+        engine: sa.Engine = manager.writer.get_engine()
+    for warning in heard:
+        # That an option is ignored, such as SQLite's mode=ro: who asks for
+        # that must not be given a database that is written to.
+        if issubclass(warning.category, sa_exc.SAWarning):
+            raise sa_exc.ArgumentError(str(warning.message))
+    return engine
+
+
+#: What drivers raise for an option that is none of theirs, besides errors of
+#: their own: a charset that PyMySQL does not know is an AttributeError.
+_BAD_OPTION = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    TypeError,
+    ValueError,
+)
+
+
+def _connect(
+    dialect: sa.Dialect, _record: Any, arguments: Any, options: Any
+) -> Any:
+    """Connect; the options of a URL are the driver's arguments."""
+    try:
+        return dialect.connect(*arguments, **options)
+    except _BAD_OPTION as error:
+        raise exception.UnsupportedDatabase(
+            reason='its host, its port or an option behind the ? is not for'
+            f' the driver: {first_line(error)}'
+        ) from error
 
 
 def _parse(url: str | sa.URL) -> sa.URL:
     try:
         parsed = sa.engine.make_url(url)
         name = parsed.get_backend_name()
-    except (sa_exc.ArgumentError, ValueError) as error:
+    except sa_exc.ArgumentError as error:
         raise exception.UnsupportedDatabase(
             reason=first_line(error)
         ) from error
+    except ValueError:
+        # The error repeats what stands there, which is the password where
+        # the host was left out.
+        raise exception.UnsupportedDatabase(
+            reason='its port is not a number'
+        ) from None
+    if parsed.username is not None and str(url).count('@') > 1:
+        # SQLAlchemy takes the first one for the end of the password, and
+        # would show the rest of it as the host.
+        raise exception.UnsupportedDatabase(
+            reason="there is more than one '@': write %40 for one that is part"
+            ' of the password'
+        )
     if name not in DIALECTS:
         raise exception.UnsupportedDatabase(
             reason=f'{name!r} is none of {", ".join(DIALECTS)}'
@@ -212,18 +272,30 @@ def _parse(url: str | sa.URL) -> sa.URL:
     return parsed
 
 
+#: What an engine is not made with; nothing is read from a replica.
+_NOT_PASSED_ON = ('connection', 'slave_connection', 'backend')
+
+
 def from_conf(conf: cfg.ConfigOpts) -> Database:
     """Make the handle of the database that a configuration names.
 
     :param conf: with the options of :func:`nova_migration.conf.opts.register`
     """
-    options = {
-        name: value
-        for name, value in conf.database.items()
-        if value is not None and name not in ('connection', 'backend')
-    }
+    try:
+        own = dict(conf[opts.GROUP].items())
+        options = {
+            name: conf.database[name]
+            for name in conf.database
+            if name not in _NOT_PASSED_ON
+        }
+    except RecursionError as error:
+        raise exception.DatabaseError(
+            reason=f'An option of [database] or [{opts.GROUP}] has a $ that'
+            ' stands for the option itself.'
+        ) from error
+    known = {name: v for name, v in options.items() if v is not None}
     return from_url(
         conf.database.connection,
-        opts.StatusFormat(conf[opts.GROUP].status_format),
-        **options,
+        opts.StatusFormat(own['status_format']),
+        **known,
     )

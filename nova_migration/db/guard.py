@@ -20,6 +20,7 @@ a race the row as it was.
 import dataclasses
 import datetime
 import functools
+import re
 from typing import Any
 
 from oslo_utils import timeutils
@@ -38,6 +39,10 @@ from nova_migration.states import Machine
 #: Galera node that lags.
 ATTEMPTS = 3
 
+#: What some database cannot hold: PostgreSQL's text no NUL, the columns of
+#: Nova's MariaDB tables nothing beyond 16 bits, UTF-8 no half of a pair.
+_NOT_STORABLE = re.compile('[\0\ud800-\udfff\U00010000-\U0010ffff]')
+
 _ESCAPE = '|'
 _T = models.MIGRATIONS
 
@@ -48,6 +53,14 @@ class Position:
 
     state: str | None
     status: str | None
+
+
+def storable(reason: str) -> str:
+    """Return a reason that every database takes; escapes for the rest.
+
+    What is said of a move must never be why the move fails.
+    """
+    return _NOT_STORABLE.sub(lambda found: ascii(found[0])[1:-1], reason)
 
 
 def with_reason(earlier: str | None, reason: str) -> str:

@@ -41,6 +41,12 @@ def parse(text: str) -> Rule:
 
     :raises InvalidMapping: saying what is wrong with it
     """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise exception.InvalidMapping(
+            mapping=text, reason='it is not UTF-8'
+        ) from error
     old, equals, state = text.rpartition('=')
     if not equals or not state:
         raise exception.InvalidMapping(

@@ -46,6 +46,18 @@ class MigrationObject(base.VersionedObject):
     #: Whether guarded fields can be set: only while loading or moving.
     state_may_be_set = False
 
+    @classmethod
+    def obj_from_primitive(
+        cls, primitive: dict[str, Any], context: Any = None
+    ) -> Self:
+        """Take in what a service sends, if it has the shape of an object.
+
+        :raises InvalidPrimitive: it has not; the library would leave with
+            the KeyError or TypeError that came of it
+        """
+        _require_shape(primitive, cls._obj_primitive_key)
+        return super().obj_from_primitive(primitive, context)
+
     @contextlib.contextmanager
     def _setting_state(self) -> Iterator[None]:
         before, self.state_may_be_set = self.state_may_be_set, True
@@ -64,6 +76,32 @@ class MigrationObject(base.VersionedObject):
             if name not in _NOT_COPIED
         )
         return copied
+
+
+#: What a primitive has, and of which type.
+_SHAPE = {'name': str, 'namespace': str, 'version': str, 'data': dict}
+
+
+def invalid(reason: str) -> exception.InvalidPrimitive:
+    """Return the error for what is not an object that was sent."""
+    return exception.InvalidPrimitive(reason=reason)
+
+
+def _require_shape(primitive: Any, key: Callable[[str], str]) -> None:
+    if not isinstance(primitive, dict):
+        raise invalid(f'it is {type(primitive).__name__} and not dict')
+    for name, kind in _SHAPE.items():
+        value = primitive.get(key(name))
+        if not isinstance(value, kind):
+            raise invalid(
+                f'{key(name)} is {type(value).__name__} and not'
+                f' {kind.__name__}'
+            )
+    changes = primitive.get(key('changes'), [])
+    if not isinstance(changes, list) or not all(
+        isinstance(name, str) for name in changes
+    ):
+        raise invalid(f'{key("changes")} is not a list of names')
 
 
 def sets_state(

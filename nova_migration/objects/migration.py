@@ -19,6 +19,7 @@ from collections.abc import Sequence
 import datetime
 import enum
 import functools
+import reprlib
 from typing import Any
 from typing import Self
 
@@ -47,6 +48,7 @@ from nova_migration.states import State
 from nova_migration.states import determine_migration_type
 from nova_migration.states import machine_for
 from nova_migration.states import reading
+from nova_migration.states import words
 
 LOG = logging.getLogger(__name__)
 
@@ -254,6 +256,7 @@ class Migration(base.MigrationObject):
         now; so the machine is asked again before that is a conflict.
         """
         outcome = ask(state)
+        reason = _storable(reason)
         try:
             if isinstance(outcome, Edge):
                 return self._move(outcome, reason)
@@ -462,8 +465,14 @@ class Migration(base.MigrationObject):
     ) -> Self:
         """Take in what a service sends, of this version or an older one."""
         version = versionutils.convert_version_to_tuple(objver)
-        data = dict(primitive[_DATA])
+        newer = () if version >= STATE_VERSION else _ADDED[STATE_VERSION]
+        data = {
+            name: value
+            for name, value in primitive[_DATA].items()
+            if name not in newer
+        }
         changes = set(primitive.get(_CHANGES, ()))
+        _require_sense(data, version)
         reported = None
         if version < STATE_VERSION and 'status' in data:
             if 'status' in changes:
@@ -475,13 +484,22 @@ class Migration(base.MigrationObject):
         with migration._setting_state():
             for name in cls.fields:
                 if name in data:
-                    value = cls.fields[name].from_primitive(
-                        migration, name, data[name]
-                    )
-                    setattr(migration, name, value)
+                    migration._take(name, data[name])
         migration._changed_fields = changes & set(cls.fields)
         migration._reported_status = reported
         return migration
+
+    def _take(self, name: str, value: Any) -> None:
+        """Set a field to what was sent for it."""
+        try:
+            taken = self.fields[name].from_primitive(self, name, value)
+            setattr(self, name, taken)
+        except words.UnknownWord:
+            raise
+        except _NOT_A_VALUE as error:
+            raise base.invalid(
+                f'{name} cannot be {reprlib.repr(value)}'
+            ) from error
 
     # -- finding ----------------------------------------------------------
 
@@ -532,13 +550,54 @@ _BOOLEANS = ('deleted', 'hidden', 'cross_cell_move')
 _DATA = f'{Migration.OBJ_SERIAL_NAMESPACE}.data'
 _CHANGES = f'{Migration.OBJ_SERIAL_NAMESPACE}.changes'
 
+#: What the library's fields raise for what is no value, mostly unnamed.
+_NOT_A_VALUE = (
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
 
 def _aware(value: Any) -> Any:
     return value and value.replace(tzinfo=datetime.UTC)
 
 
+def _storable(reason: Any) -> str | None:
+    if reason is None:
+        return None
+    if not isinstance(reason, str):
+        raise exception.ObjectActionError(
+            action='move',
+            reason=f'a reason is text and not {type(reason).__name__}',
+        )
+    return guard.storable(reason)
+
+
 def _cannot_create(reason: str) -> exception.ObjectActionError:
     return exception.ObjectActionError(action='create', reason=reason)
+
+
+def _require_sense(data: Mapping[str, Any], version: tuple[int, ...]) -> None:
+    """Refuse a status that is no text, and a state it does not belong to.
+
+    :raises InvalidPrimitive: saying which
+    """
+    status, state = data.get('status'), data.get('state')
+    if not isinstance(status, str | None):
+        raise base.invalid(f'status cannot be {reprlib.repr(status)}')
+    if version < STATE_VERSION or (state is None and status is None):
+        return
+    if state is None:
+        raise base.invalid(f'status {status!r} has no state beside it')
+    typed = _typed(data)
+    machine = machine_for(typed['migration_type'], typed['cross_cell_move'])
+    row = machine.state(state)
+    if row.status != status:
+        raise base.invalid(
+            f'status {status!r} does not belong to state {row.name!r}'
+        )
 
 
 def _typed(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -579,6 +638,16 @@ class MigrationList(ovo_base.ObjectListBase[Migration], base.MigrationObject):
     VERSION = '1.5'
 
     fields = {'objects': ovo_fields.ListOfObjectsField('Migration')}
+
+    @classmethod
+    def _obj_from_primitive(
+        cls, context: Any, objver: str, primitive: dict[str, Any]
+    ) -> Self:
+        """Take in a list that another service sends."""
+        if not isinstance(primitive[_DATA].get('objects', []), list):
+            raise base.invalid('objects is not a list')
+        taken: Self = super()._obj_from_primitive(context, objver, primitive)
+        return taken
 
     @classmethod
     def _found(cls, context: Any, rows: api.Rows) -> Self:

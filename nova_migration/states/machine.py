@@ -100,7 +100,8 @@ class Machine:
         """
         try:
             return self._outcomes[state, event]
-        except KeyError:
+        except (KeyError, TypeError):
+            # A TypeError says that what came in is no word at all.
             self.state(state)
             if event not in self.table.events:
                 raise words.UnknownWord(

@@ -283,7 +283,8 @@ def find(what: str, word: str, rows: Mapping[str, State]) -> State:
     """
     try:
         return rows[word]
-    except KeyError:
+    except (KeyError, TypeError):
+        # A TypeError says that what came in is no word at all.
         raise words.UnknownWord(
             what=what, word=word, valid=rows.keys()
         ) from None

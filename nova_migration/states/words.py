@@ -14,7 +14,12 @@
 
 from collections.abc import Collection
 import difflib
+import reprlib
 from typing import Any
+
+#: How much of a word is repeated: what is no word may have no end.
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 120
 
 
 class UnknownWord(ValueError):
@@ -46,7 +51,7 @@ class UnknownWord(ValueError):
         return (_rebuild, (type(self), str(self), self.kwargs))
 
     def _message(self, what: str, word: object, valid: list[str]) -> str:
-        start = f'Unknown {what} {word!r}'
+        start = f'Unknown {what} {_BRIEF.repr(word)}'
         if self.nearest:
             hint = ' or '.join(repr(word) for word in self.nearest)
             return f'{start}: did you mean {hint}?'
@@ -61,8 +66,10 @@ def _rebuild(
 
 def nearest(word: object, valid: Collection[str]) -> list[str]:
     """Return the valid words that the given one is probably a typo of."""
+    if not isinstance(word, str):
+        return []
     spelled = {name.casefold(): str(name) for name in sorted(valid)}
     close = difflib.get_close_matches(
-        str(word).strip().casefold(), spelled, n=2, cutoff=0.7
+        word.strip().casefold(), spelled, n=2, cutoff=0.7
     )
     return [spelled[name] for name in close]

@@ -46,18 +46,17 @@ class Progress:
     @classmethod
     def from_query(cls, answer: Mapping[str, Any]) -> Self:
         """Read the answer to ``query-migrate``."""
-        ram = answer.get('ram', {})
-        pages = ram.get('dirty-pages-rate')
+        ram = answer.get('ram')
+        ram = ram if isinstance(ram, Mapping) else {}
+        pages, size = _count(ram, 'dirty-pages-rate'), _count(ram, 'page-size')
         return cls(
-            total=ram.get('total'),
-            processed=ram.get('transferred'),
-            remaining=ram.get('remaining'),
-            dirty_rate=(
-                None if pages is None else pages * ram.get('page-size', 4096)
-            ),
-            downtime=answer.get('downtime'),
-            expected_downtime=answer.get('expected-downtime'),
-            elapsed=answer.get('total-time'),
+            total=_count(ram, 'total'),
+            processed=_count(ram, 'transferred'),
+            remaining=_count(ram, 'remaining'),
+            dirty_rate=None if pages is None else pages * (size or 4096),
+            downtime=_count(answer, 'downtime'),
+            expected_downtime=_count(answer, 'expected-downtime'),
+            elapsed=_count(answer, 'total-time'),
         )
 
     @property
@@ -78,6 +77,12 @@ class Progress:
         if self.downtime is not None:
             parts.append(f'downtime {self.downtime} ms')
         return ', '.join(parts)
+
+
+def _count(answer: Mapping[str, Any], key: str) -> int | None:
+    """Return a number; what is none in a recording counts as silence."""
+    value = answer.get(key)
+    return value if isinstance(value, int) else None
 
 
 def _mebibytes(value: int | None) -> str:

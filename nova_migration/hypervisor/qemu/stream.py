@@ -57,8 +57,14 @@ def _item(line: str | bytes, where: str) -> Item:
         item = json.loads(line)
     except ValueError as error:
         raise StreamError(f'{where} is not JSON: {error}') from error
-    if not isinstance(item, dict) or not {'side', 'type'} <= item.keys():
+    except RecursionError as error:
+        raise StreamError(f'{where} is nested too deep') from error
+    if not isinstance(item, dict) or not all(
+        isinstance(item.get(key), str) for key in ('side', 'type')
+    ):
         raise StreamError(f'{where} has no "side" and "type"')
+    if not isinstance(item.get('args') or {}, dict):
+        raise StreamError(f'{where} has "args" without names')
     return item
 
 

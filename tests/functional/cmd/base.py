@@ -60,7 +60,12 @@ class Result:
 class _OwnLogging(fixtures.Fixture):
     """Let a command arrange logging as in a process of its own."""
 
-    NAMES = (None, 'nova_migration.cmd', 'oslo_db')
+    NAMES = (
+        None,
+        'nova_migration.cmd',
+        'oslo_db',
+        'oslo_db.sqlalchemy.engines',
+    )
 
     def _setUp(self):
         root = logging.getLogger()
@@ -73,9 +78,20 @@ class _OwnLogging(fixtures.Fixture):
         root.setLevel(logging.WARNING)
 
 
+def _stream(errors):
+    """Return a standard stream as a process has it in a UTF-8 locale."""
+    return io.TextIOWrapper(
+        io.BytesIO(), 'utf-8', errors, newline='', write_through=True
+    )
+
+
+def _written(stream):
+    return stream.buffer.getvalue().decode('utf-8')
+
+
 def call(main, argv):
     """Run a main function in this process."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = _stream('strict'), _stream('backslashreplace')
     with (
         _OwnLogging(),
         contextlib.redirect_stdout(out),
@@ -85,7 +101,7 @@ def call(main, argv):
             code = main([str(argument) for argument in argv])
         except SystemExit as ended:
             code = 0 if ended.code is None else ended.code
-    return Result(code, out.getvalue(), err.getvalue())
+    return Result(code, _written(out), _written(err))
 
 
 def run_anywhere(*argv):

@@ -20,14 +20,11 @@ import shutil
 import subprocess
 import sys
 
-import hypothesis
-from hypothesis import strategies as st
 import sqlalchemy as sa
 
 from nova_migration.cmd import base as cmd_base
 from nova_migration.cmd import manage
 from nova_migration.states import MIGRATION_TYPES
-from nova_migration.states import registry
 from tests import base as test_base
 from tests.functional import base
 from tests.functional.cmd import base as cmd_test
@@ -95,18 +92,6 @@ stuck_after = 60
 NOBODY = (
     'mysql+pymysql://user:secret@127.0.0.1:1/nova',
     'postgresql+psycopg2://user:secret@127.0.0.1:1/nova',
-)
-
-_FUZZ = hypothesis.settings(
-    max_examples=50,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    suppress_health_check=list(hypothesis.HealthCheck),
-)
-
-_TEXT = st.text(
-    st.characters(exclude_categories=['Cs'], exclude_characters='\0')
 )
 
 
@@ -529,106 +514,3 @@ class PlumbingTest(NovaDatabase):
                 '--database-connection', self.url, *argv
             )
             self.assertEqual((0, ''), (result.code, result.err))
-
-
-class FuzzTest(NovaDatabase):
-    """Whatever an operator types: no traceback, no harm."""
-
-    def setUp(self):
-        super().setUp()
-        self.before = self.path.read_bytes()
-
-    def assert_harmless(self, result, codes):
-        """No traceback, a known exit code, and the same bytes as before."""
-        self.assertNotIn('Traceback', result.out + result.err)
-        self.assertIn(result.code, codes, result)
-        self.assertEqual(self.before, self.path.read_bytes())
-
-    @_FUZZ
-    @hypothesis.given(
-        st.lists(
-            st.one_of(
-                _TEXT,
-                st.tuples(
-                    st.sampled_from([*MIGRATION_TYPES, '', 'x']),
-                    st.sampled_from([':', '']),
-                    _TEXT,
-                    st.sampled_from(['=', '==', '']),
-                    st.sampled_from([*registry.states_with(), '', 'eror']),
-                ).map(''.join),
-            ),
-            min_size=1,
-            max_size=3,
-        )
-    )
-    def test_maps(self, rules):
-        """No --map makes a database that is not expanded another one."""
-        result = self.manage(
-            'db', 'upgrade', '--migrate', *(f'--map={r}' for r in rules)
-        )
-        self.assert_harmless(result, {255})
-        self.assertEqual(1, len(result.err.splitlines()), result.err)
-
-    @_FUZZ
-    @hypothesis.given(
-        st.one_of(
-            _TEXT,
-            st.tuples(
-                st.sampled_from(
-                    [
-                        'mysql+pymysql',
-                        'mariadb+pymysql',
-                        'postgresql',
-                        'sqlite',
-                        'x',
-                    ]
-                ),
-                st.sampled_from(['://', ':', ':///no-such-folder/']),
-                st.text('ab:%$+ \u00e9', max_size=8),
-                st.sampled_from(['@127.0.0.1:1/x', '@127.0.0.1:99999/x']),
-            ).map(''.join),
-        )
-    )
-    def test_urls(self, url):
-        """No --database-connection ends in a traceback."""
-        result = self.run_with(f'--database-connection={url}', 'db', 'check')
-        self.assert_harmless(result, {1, EXPAND_NEEDED})
-        if result.code == 1:
-            self.assertEqual(1, len(result.err.splitlines()), result.err)
-
-    @_FUZZ
-    @hypothesis.given(
-        st.lists(
-            st.one_of(
-                st.sampled_from(
-                    [
-                        '[database]',
-                        '[DEFAULT]',
-                        '[nova_migration]',
-                        'connection = ',
-                        'connection = garbage',
-                        'connection = $nope',
-                        'connection = mysql+pymysql://u:p@127.0.0.1:1/x',
-                        'status_format = canonical',
-                        'status_format = both',
-                        'max_pool_size = many',
-                        'max_pool_size = 5',
-                        'stuck_after = 0',
-                        '  continued',
-                        '# comment',
-                    ]
-                ),
-                _TEXT,
-            ),
-            max_size=8,
-        ),
-        st.sampled_from(['utf-8', 'utf-16', 'latin-1']),
-    )
-    def test_files(self, lines, encoding):
-        """No nova.conf ends in a traceback."""
-        path = self.folder / 'fuzz.conf'
-        path.write_bytes('\n'.join(lines).encode(encoding, 'replace'))
-        result = self.run_with('--config-file', path, 'db', 'check')
-        self.assert_harmless(result, {1})
-        self.assertEqual(1, len(result.err.splitlines()), result.err)
-        self.nothing_made()
