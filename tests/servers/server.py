@@ -97,6 +97,10 @@ class NotYet(Exception):
     """What is waited for has not come about."""
 
 
+class Ended(RuntimeError):
+    """A server ended instead of answering; the message is its last words."""
+
+
 class Server(fixtures.Fixture, abc.ABC):
     """A server in a fresh data directory, gone with it at the end.
 
@@ -134,9 +138,13 @@ class Server(fixtures.Fixture, abc.ABC):
         top = os.environ.get('TMPDIR', '/tmp')
         folder = tempfile.mkdtemp(prefix='nova-migration-', dir=top)
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
-        if self.RUN_AS:
-            shutil.chown(folder, self.RUN_AS, self.RUN_AS)
+        self.give(folder)
         return pathlib.Path(folder)
+
+    def give(self, path):
+        """Make a file the server's user's."""
+        if self.RUN_AS:
+            shutil.chown(path, self.RUN_AS, self.RUN_AS)
 
     @property
     @abc.abstractmethod
@@ -218,13 +226,17 @@ class Server(fixtures.Fixture, abc.ABC):
     def wait_until_ready(self):
         """Wait until the server answers.
 
-        :raises RuntimeError: it has ended instead
+        :raises Ended: it has ended instead
         """
         for attempt in patiently(on=sa.exc.DBAPIError):
             with attempt:
-                if self.process.poll() is not None:
-                    raise RuntimeError(f'it ended: {self.last_words()}')
+                self.require_running()
                 self.ask('SELECT 1')
+
+    def require_running(self):
+        """Raise Ended if the server is not there any more."""
+        if self.process.poll() is not None:
+            raise Ended(self.last_words())
 
     def kill(self):
         """SIGKILL the server and every process of it; wait until all go.
