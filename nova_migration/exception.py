@@ -135,6 +135,17 @@ class DatabaseUnavailable(DatabaseError):
     )
 
 
+class NodeNotReady(DatabaseUnavailable):
+    """A node of a Galera cluster takes no statement for now."""
+
+    msg_fmt = (
+        'The Galera node %(url)s takes no statement now: %(reason)s. It has'
+        ' lost the rest of its cluster, has not joined it yet, or stands'
+        ' still for a backup. Run the command again when wsrep_ready is ON'
+        ' there, or against another node.'
+    )
+
+
 class UnsupportedDatabase(DatabaseError):
     """The URL is not one, its driver is missing or its kind is unknown."""
 

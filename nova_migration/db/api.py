@@ -31,6 +31,7 @@ import sqlalchemy as sa
 from nova_migration import exception
 from nova_migration.db import clauses
 from nova_migration.db import engine as engine_mod
+from nova_migration.db import galera
 from nova_migration.db import models
 from nova_migration.states import MigrationFlag
 from nova_migration.states import words
@@ -112,6 +113,23 @@ def get(database: engine_mod.Database, row_id: int) -> sa.Row[Any]:
         _ALL.where(_T.c.id == row_id),
         exception.MigrationNotFound(migration_id=row_id),
     )
+
+
+def get_committed(database: engine_mod.Database, row_id: int) -> sa.Row[Any]:
+    """Return a row as any node of a Galera cluster has committed it before.
+
+    :raises MigrationNotFound: there is no such row
+    """
+    query = _ALL.where(_T.c.id == row_id)
+
+    def read(connection: sa.Connection) -> sa.Row[Any] | None:
+        with galera.caught_up(connection):
+            return connection.execute(query).first()
+
+    row = database.run(read)
+    if row is None:
+        raise exception.MigrationNotFound(migration_id=row_id)
+    return row
 
 
 def get_by_uuid(database: engine_mod.Database, uuid: str) -> sa.Row[Any]:

@@ -30,6 +30,7 @@ from sqlalchemy import schema
 from nova_migration import exception
 from nova_migration.db import clauses
 from nova_migration.db import engine as engine_mod
+from nova_migration.db import galera
 from nova_migration.db import models
 
 #: Seconds that DDL waits for a lock; writers queue behind it meanwhile.
@@ -93,6 +94,7 @@ def _alter(op: Operations, table: sa.Table, changes: Iterable[str]) -> None:
     """Run an ALTER of MariaDB's that changes only the table's definition."""
     text = ', '.join(changes)
     if text:
+        galera.wait_until_free(op.get_bind(), table.name, LOCK_TIMEOUT)
         op.execute(f'ALTER TABLE {table.name} {text}, ALGORITHM=INSTANT')
 
 
@@ -108,6 +110,7 @@ def create_index(op: Operations, index: sa.Index) -> None:
             op.execute(f'DROP INDEX CONCURRENTLY IF EXISTS {index.name}')
             op.execute(_create(op, index, concurrently=True))
     elif dialect in MARIADB:
+        galera.wait_until_free(op.get_bind(), table.name, LOCK_TIMEOUT)
         op.execute(f'{_create(op, index)} ALGORITHM=INPLACE LOCK=NONE')
     else:
         op.execute(_create(op, index))
@@ -150,6 +153,7 @@ def drop_index(op: Operations, index: sa.Index) -> None:
     assert table is not None
     found = sa.inspect(op.get_bind()).get_indexes(table.name)
     if index.name in {row['name'] for row in found}:
+        galera.wait_until_free(op.get_bind(), table.name, LOCK_TIMEOUT)
         op.drop_index(str(index.name), table_name=table.name)
 
 

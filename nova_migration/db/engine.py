@@ -28,6 +28,7 @@ from sqlalchemy import exc as sa_exc
 
 from nova_migration import exception
 from nova_migration.conf import opts
+from nova_migration.db import galera
 from nova_migration.db import models
 
 _Result = TypeVar('_Result')
@@ -112,7 +113,9 @@ def _is_of_connecting(error: Exception) -> bool:
 def _unavailable(
     url: sa.URL, error: Exception
 ) -> exception.DatabaseUnavailable:
-    return exception.DatabaseUnavailable(
+    refused = galera.is_not_ready(error)
+    kind = exception.NodeNotReady if refused else exception.DatabaseUnavailable
+    return kind(
         url=url.render_as_string(hide_password=True), reason=first_line(error)
     )
 
@@ -133,7 +136,8 @@ def needs_expand(engine: sa.Engine) -> bool:
     :raises DatabaseUnavailable: not even that can be found out
     """
     try:
-        return _lacks_columns(sa.inspect(engine))
+        with engine.connect() as connection, galera.caught_up(connection):
+            return _lacks_columns(sa.inspect(connection))
     except (db_exc.DBError, sa_exc.DBAPIError) as error:
         raise _unavailable(engine.url, error) from error
 

@@ -48,6 +48,7 @@ class Position:
 
     state: str | None
     status: str | None
+    reason: str | None = None
 
 
 def with_reason(earlier: str | None, reason: str) -> str:
@@ -180,12 +181,14 @@ def absorb(
         'reason': reason,
         'pattern': _containing(reason),
     }
-    if _swap(database, _absorb_statement(machine, pair.state), values):
-        return
-    # The reason is kept already, or the row is somewhere else.
-    found = position(database, row_id, machine)
-    if found.state != pair.state:
-        raise _conflict(row_id, pair.event, pair.state, found)
+    for _attempt in range(ATTEMPTS):
+        if _swap(database, _absorb_statement(machine, pair.state), values):
+            return
+        found = position(database, row_id, machine)
+        if found.state != pair.state:
+            raise _conflict(row_id, pair.event, pair.state, found)
+        if reason in (found.reason or ''):
+            return
 
 
 def position(
@@ -199,7 +202,9 @@ def position(
 
     :raises MigrationNotFound: there is no such row
     """
-    query = sa.select(_T.c.state, _T.c.status).where(_T.c.id == row_id)
+    query = sa.select(_T.c.state, _T.c.status, _T.c.state_reason).where(
+        _T.c.id == row_id
+    )
 
     def read(connection: sa.Connection) -> Any:
         with galera.caught_up(connection):
@@ -209,5 +214,6 @@ def position(
     if row is None:
         raise exception.MigrationNotFound(migration_id=row_id)
     if row.state is None and row.status in machine.legacy:
-        return Position(machine.legacy[row.status].name, row.status)
-    return Position(row.state, row.status)
+        state = machine.legacy[row.status].name
+        return Position(state, row.status, row.state_reason)
+    return Position(row.state, row.status, row.state_reason)

@@ -31,6 +31,7 @@ from nova_migration import exception
 from nova_migration.db import adopt
 from nova_migration.db import ddl
 from nova_migration.db import engine as engine_mod
+from nova_migration.db import galera
 
 VERSION_TABLE = 'nova_migration_alembic_version'
 EXPAND = 'expand'
@@ -71,6 +72,7 @@ def _run(
         engine_mod.explained(database.engine),
         database.engine.connect() as connection,
         ddl.lock_timeout(connection),
+        galera.caught_up(connection),
     ):
         ddl.require_supported(connection)
         command(config(connection), target)
@@ -137,6 +139,7 @@ def current(database: engine_mod.Database) -> tuple[str, ...]:
     with (
         engine_mod.explained(database.engine),
         database.engine.connect() as connection,
+        galera.caught_up(connection),
     ):
         context = migration.MigrationContext.configure(
             connection, opts={'version_table': VERSION_TABLE}

@@ -300,7 +300,8 @@ class Migration(base.MigrationObject):
     def _follow(self) -> None:
         """Take the row's position; fields to be saved stay as they are."""
         database = base.database_of(self._context)
-        row = type(self)(self._context)._load(api.get(database, self.id))
+        newest = api.get_committed(database, self.id)
+        row = type(self)(self._context)._load(newest)
         for name in _POSITION:
             self.__dict__[_ATTRIBUTES[name]] = getattr(row, name)
 
@@ -406,7 +407,7 @@ class Migration(base.MigrationObject):
         values.pop('id', None)
         reported, self._reported_status = self._reported_status, None
         if reported is not None:
-            current = api.get(database, self.id)
+            current = api.get_committed(database, self.id)
             type(self)(self._context)._load(current).report_legacy_status(
                 reported
             )
