@@ -12,6 +12,7 @@
 
 """Reading what a Galera cluster has committed, on a node that may lag."""
 
+from collections.abc import Iterable
 from collections.abc import Iterator
 import contextlib
 
@@ -42,3 +43,14 @@ def caught_up(connection: sa.Connection) -> Iterator[None]:
         yield
     finally:
         connection.exec_driver_sql(f'{set_wait}@@GLOBAL.wsrep_sync_wait')
+
+
+def counters(
+    connection: sa.Connection, names: Iterable[str]
+) -> dict[str, int]:
+    """Return status variables of a node by name; those that it has."""
+    query = sa.text('SHOW GLOBAL STATUS WHERE variable_name IN :names')
+    query = query.bindparams(
+        sa.bindparam('names', list(names), expanding=True)
+    )
+    return {name: int(value) for name, value in connection.execute(query)}
