@@ -208,6 +208,16 @@ class LockTimeout(DatabaseError):
     )
 
 
+class BatchRefused(DatabaseError):
+    """A batch met a conflict however often and however small it was tried."""
+
+    msg_fmt = (
+        'The rows of %(table)s after id %(low)d could not be changed in'
+        ' %(tries)d tries (%(reason)s): somebody holds one of them. What was'
+        ' done before is kept; run the command again when it has ended.'
+    )
+
+
 class InvalidMapping(NovaMigrationError):
     """A ``--map`` argument cannot be carried out."""
 

@@ -16,6 +16,7 @@ A node may lag behind what another one has committed, kills transactions that
 are in the way of replicated DDL, and takes no statement without its cluster.
 """
 
+from collections.abc import Iterable
 from collections.abc import Iterator
 import contextlib
 from typing import Any
@@ -123,3 +124,14 @@ def wait_until_free(
 
 def _is_held(error: BaseException) -> bool:
     return bool(_code(error) == _LOCK_HELD)
+
+
+def counters(
+    connection: sa.Connection, names: Iterable[str]
+) -> dict[str, int]:
+    """Return status variables of a node by name; those that it has."""
+    query = sa.text('SHOW GLOBAL STATUS WHERE variable_name IN :names')
+    query = query.bindparams(
+        sa.bindparam('names', list(names), expanding=True)
+    )
+    return {name: int(value) for name, value in connection.execute(query)}
