@@ -122,7 +122,7 @@ class GaleraTest(base.TestCase):
         self.settle()
         return ids
 
-    def fill(self, state, count=1, machine=LIVE):
+    def put(self, state, count=1, machine=LIVE):
         """Insert so many rows of each form in a state; return their ids."""
         pairs = [
             samples.in_both_forms(machine.name, machine.state(state))

@@ -45,7 +45,7 @@ class Lagging(base.GaleraTest):
         self.create_tables()
         self.nodes[0].ask(f'CREATE TABLE {self.name}.first (n INT KEY)')
         self.nodes[0].ask(f'INSERT INTO {self.name}.first VALUES (0)')
-        (self.row_id, _other) = self.fill(base.PREPARING)
+        (self.row_id, _other) = self.put(base.PREPARING)
         holding = self.open(self.urls[1])
         self.holder = self.enterContext(holding.engine.connect())
         self.sent = []

@@ -18,7 +18,6 @@ import re
 import shutil
 
 import fixtures
-import sqlalchemy as sa
 
 from tests.servers import mariadb
 from tests.servers import server
@@ -107,7 +106,7 @@ class Node(mariadb.MariaDB):
 
         :raises Ended: it has ended instead
         """
-        for attempt in server.patiently(on=(sa.exc.DBAPIError, server.NotYet)):
+        for attempt in server.patiently(on=(self.ERROR, server.NotYet)):
             with attempt:
                 self.require_running()
                 here = int(self.status('local_state') or 0)

@@ -15,6 +15,8 @@
 
 import os
 
+import pymysql
+
 from tests.servers import server
 
 #: Programs that may bear the name, MariaDB's own first.
@@ -37,6 +39,8 @@ class MariaDB(server.Server):
     #: The server refuses to be run by root, and so does Galera's rsync.
     RUN_AS = 'mysql' if os.geteuid() == 0 else None
 
+    ERROR = pymysql.err.MySQLError
+
     def __init__(self, *options):
         super().__init__(*options)
         self.server = server.find('mariadbd', 'mariadb-server', *_FOLDERS)
@@ -45,6 +49,11 @@ class MariaDB(server.Server):
     @property
     def admin_url(self):
         return f'mysql+pymysql://root@127.0.0.1:{self.port}/mysql'
+
+    def connect(self):
+        return pymysql.connect(
+            host='127.0.0.1', port=self.port, user='root', autocommit=True
+        )
 
     def initialize(self):
         self.install_in(self.data)

@@ -17,6 +17,8 @@ import os
 import pathlib
 import signal
 
+import psycopg2
+
 from tests.servers import server
 
 
@@ -40,6 +42,8 @@ class PostgreSQL(server.Server):
     #: The server refuses to be run by root.
     RUN_AS = 'postgres' if os.geteuid() == 0 else None
 
+    ERROR = psycopg2.Error
+
     def __init__(self, *options):
         super().__init__(*options)
         self.server = server.find('postgres', 'postgresql', *_folders())
@@ -50,6 +54,16 @@ class PostgreSQL(server.Server):
     @property
     def admin_url(self):
         return f'postgresql+psycopg2://postgres@127.0.0.1:{self.port}/postgres'
+
+    def connect(self):
+        connection = psycopg2.connect(
+            host='127.0.0.1',
+            port=self.port,
+            user='postgres',
+            dbname='postgres',
+        )
+        connection.autocommit = True
+        return connection
 
     def initialize(self):
         self.run_to_end(

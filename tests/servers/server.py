@@ -14,6 +14,7 @@
 """A server of a test's own: a process, a data directory, a port."""
 
 import abc
+import contextlib
 import os
 import pathlib
 import random
@@ -34,7 +35,7 @@ from tests.functional import base
 _MORE_PATH = ('/usr/sbin', '/usr/local/sbin', '/usr/libexec')
 
 #: Seconds that a server may take to answer, or to be gone.
-PATIENCE = 120
+PATIENCE = 60
 
 #: The database that is made in each server.
 DATABASE = 'nova_migration'
@@ -110,6 +111,9 @@ class Server(fixtures.Fixture, abc.ABC):
     #: The user of the system that the server runs as; None for our own.
     RUN_AS = None
 
+    #: What the driver raises.
+    ERROR = Exception
+
     def __init__(self, *options):
         """Look for the programs.
 
@@ -169,16 +173,19 @@ class Server(fixtures.Fixture, abc.ABC):
         self.ask(f'CREATE DATABASE {name}')
         return self.url_of(name)
 
+    @abc.abstractmethod
+    def connect(self):
+        """Return a connection of the driver's, which commits by itself.
+
+        :raises Exception: of the type :attr:`ERROR`
+        """
+
     def ask(self, statement):
         """Run a statement on a connection of its own; return rows, if any."""
-        engine = sa.create_engine(
-            self.admin_url,
-            isolation_level='AUTOCOMMIT',
-            poolclass=sa.NullPool,
-        )
-        with engine.connect() as connection:
-            result = connection.exec_driver_sql(statement)
-            return result.all() if result.returns_rows else []
+        connection = self.connect()
+        with contextlib.closing(connection), connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else ()
 
     def popen(self, command):
         """Start a process as the server's user; its output goes to the log."""
@@ -228,7 +235,7 @@ class Server(fixtures.Fixture, abc.ABC):
 
         :raises Ended: it has ended instead
         """
-        for attempt in patiently(on=sa.exc.DBAPIError):
+        for attempt in patiently(on=self.ERROR):
             with attempt:
                 self.require_running()
                 self.ask('SELECT 1')
