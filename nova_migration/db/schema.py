@@ -75,6 +75,8 @@ def _run(
         galera.caught_up(connection),
     ):
         ddl.require_supported(connection)
+        # In a transaction of somebody else's alembic would commit nothing.
+        connection.commit()
         command(config(connection), target)
 
 

@@ -35,8 +35,8 @@ from tests.servers import galera
 SCALE = int(os.environ.get('NOVA_MIGRATION_TEST_GALERA_SCALE', '1'))
 
 LIVE = MACHINES['live-migration']
-PREPARING = LIVE.table.start.name
-RUN = LIVE.decide(PREPARING, 'run')
+START = LIVE.table.start.name
+RUN = LIVE.decide('preparing', 'run')
 COMPLETE = LIVE.decide('running', 'complete')
 CANCEL = LIVE.decide('running', 'cancel')
 LATE = LIVE.decide('cancelled', 'fail')

@@ -45,7 +45,7 @@ class Lagging(base.GaleraTest):
         self.create_tables()
         self.nodes[0].ask(f'CREATE TABLE {self.name}.first (n INT KEY)')
         self.nodes[0].ask(f'INSERT INTO {self.name}.first VALUES (0)')
-        (self.row_id, _other) = self.put(base.PREPARING)
+        (self.row_id, _other) = self.put('preparing')
         holding = self.open(self.urls[1])
         self.holder = self.enterContext(holding.engine.connect())
         self.sent = []
@@ -106,7 +106,7 @@ class Lagging(base.GaleraTest):
             .values(state='completed', status='completed')
         )
         for _number in range(TRIES):
-            self.begin(base.PREPARING)
+            self.begin('preparing')
             self.commit_unseen('running')
             with self.dbs[1].engine.begin() as connection:
                 self.assertEqual(0, connection.execute(statement).rowcount)
@@ -116,7 +116,7 @@ class Lagging(base.GaleraTest):
     def test_move(self):
         """A move of a state that is really there is never refused."""
         for _number in range(TRIES):
-            self.begin(base.PREPARING)
+            self.begin('preparing')
             self.commit_unseen('running')
             guard.move(self.dbs[1], self.row_id, base.LIVE, base.COMPLETE)
             self.assertEqual(2, self.sent.count('UPDATE'))
@@ -135,7 +135,7 @@ class Lagging(base.GaleraTest):
     def test_object(self):
         """An object that another node's service sent on can be moved."""
         for _number in range(TRIES):
-            self.begin(base.PREPARING)
+            self.begin('preparing')
             self.commit_unseen('running')
             migration = objects.Migration.get_by_id(
                 self.context(0), self.row_id
@@ -187,7 +187,7 @@ class Lagging(base.GaleraTest):
     def test_report_of_an_older_service(self):
         """What Nova's string means is asked where the row really is."""
         for _number in range(TRIES):
-            self.begin(base.PREPARING)
+            self.begin('preparing')
             older = objects.Migration.obj_from_primitive(
                 objects.Migration.get_by_id(
                     self.context(1), self.row_id

@@ -45,8 +45,8 @@ class Races(base.GaleraTest):
         alive = {}
         for _round in range(ROUNDS):
             if not alive:
-                ids = self.put(base.PREPARING, 6)
-                alive = dict.fromkeys(ids, base.PREPARING)
+                ids = self.put(base.START, 6)
+                alive = dict.fromkeys(ids, base.START)
             row_id = chance.choice(list(alive))
             here = alive.pop(row_id)
             answers = self.ask_each(
@@ -70,7 +70,7 @@ class Races(base.GaleraTest):
 
     def test_free_for_all(self):
         """What walkers on three nodes were told is a path of the machine."""
-        ids = self.put(base.PREPARING, 20)
+        ids = self.put(base.START, 20)
         answers = self.ask_each(
             {
                 'do': 'walk',
@@ -87,7 +87,7 @@ class Races(base.GaleraTest):
                 for row, source, _event, target in answer['history']
                 if row == row_id
             ]
-            path = single.path_of(moves, base.PREPARING)
+            path = single.path_of(moves, base.START)
             for database in self.dbs:
                 found = guard.position(database, row_id, base.LIVE)
                 self.assertEqual(path[-1], found.state)

@@ -59,7 +59,7 @@ class UpgradeTest(cmd_base.CommandTest, base.GaleraTest):
         rows = [
             samples.legacy(*pairs[n % len(pairs)][:2]) for n in range(RESTING)
         ]
-        start = base.LIVE.state(base.PREPARING).legacy
+        start = base.LIVE.state(base.START).legacy
         rows += [samples.legacy(base.LIVE.name, start)] * MOVING
         nova = models.nova_schema.define(models.sa.MetaData())[0]
         with self.db.engine.begin() as connection:
@@ -122,7 +122,7 @@ class UpgradeTest(cmd_base.CommandTest, base.GaleraTest):
 
     def assert_walked(self, walkers):
         """Every row is where the last move that was confirmed led it."""
-        last = writers.paths_of(walkers, base.PREPARING)
+        last = writers.paths_of(walkers, base.START)
         self.assertNotEqual({}, last)
         for row_id, state in last.items():
             found = guard.position(self.db, row_id, base.LIVE)
