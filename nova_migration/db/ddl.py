@@ -13,7 +13,9 @@
 """Online DDL that may be run again: each step looks at what is there.
 
 MariaDB commits after each statement, so a revision that was killed half way
-is run again from its start.
+is run again from its start. A statement that waits in the server outlives
+the program that sent it, and may be carried out between the next run's look
+and its own statement; so each statement, too, allows for being late.
 """
 
 from collections.abc import Iterable
@@ -66,10 +68,14 @@ def add_columns(op: Operations, table: sa.Table) -> None:
     present = column_names(op.get_bind(), table)
     missing = [c for c in models.added_columns() if c.name not in present]
     if _dialect(op) in MARIADB:
-        _alter(op, table, (f'ADD COLUMN {_spell(op, c)}' for c in missing))
+        _alter(op, table, (_added(op, c) for c in missing))
         return
     for column in missing:
         op.add_column(table.name, column)
+
+
+def _added(op: Operations, column: sa.Column[Any]) -> str:
+    return f'ADD COLUMN IF NOT EXISTS {_spell(op, column)}'
 
 
 def drop_columns(op: Operations, table: sa.Table) -> None:
@@ -77,7 +83,7 @@ def drop_columns(op: Operations, table: sa.Table) -> None:
     present = column_names(op.get_bind(), table)
     names = [c.name for c in models.added_columns() if c.name in present]
     if _dialect(op) in MARIADB:
-        _alter(op, table, (f'DROP COLUMN {name}' for name in names))
+        _alter(op, table, (f'DROP COLUMN IF EXISTS {name}' for name in names))
         return
     for name in names:
         op.drop_column(table.name, name)
@@ -122,7 +128,9 @@ def _create(
         .strip()
         .replace(
             'CREATE INDEX',
-            'CREATE INDEX CONCURRENTLY' if concurrently else 'CREATE INDEX',
+            'CREATE INDEX CONCURRENTLY'
+            if concurrently
+            else 'CREATE INDEX IF NOT EXISTS',
             1,
         )
     )
@@ -150,7 +158,7 @@ def drop_index(op: Operations, index: sa.Index) -> None:
     assert table is not None
     found = sa.inspect(op.get_bind()).get_indexes(table.name)
     if index.name in {row['name'] for row in found}:
-        op.drop_index(str(index.name), table_name=table.name)
+        op.drop_index(str(index.name), table_name=table.name, if_exists=True)
 
 
 def has_check(connection: sa.Connection, table: sa.Table) -> bool:
@@ -185,14 +193,23 @@ def add_check(op: Operations, table: sa.Table) -> None:
         state = _spell(op, models.added_columns()[0])
         _alter(op, table, [f'MODIFY COLUMN {state} CHECK ({text})'])
     elif dialect == 'postgresql':
-        with op.get_context().autocommit_block():
-            op.execute(
-                f'ALTER TABLE {table.name} ADD CONSTRAINT {name}'
-                f' CHECK ({text}) NOT VALID'
-            )
+        _add_unvalidated(op, table, f'{name} CHECK ({text})')
     else:
         with op.batch_alter_table(table.name, recreate='always') as batch:
             batch.create_check_constraint(name, sa.text(text))
+
+
+def _add_unvalidated(op: Operations, table: sa.Table, check: str) -> None:
+    with op.get_context().autocommit_block():
+        try:
+            op.execute(
+                f'ALTER TABLE {table.name} ADD CONSTRAINT {check} NOT VALID'
+            )
+        except (db_exc.DBError, sa_exc.DBAPIError):
+            # Of a run that was killed while it waited for the table; there
+            # is no IF NOT EXISTS for it.
+            if not has_check(op.get_bind(), table):
+                raise
 
 
 def _condition(op: Operations, table: sa.Table) -> str:
@@ -224,7 +241,7 @@ def drop_check(op: Operations, table: sa.Table) -> None:
         # Outside of the revision's transaction, as it was added: contract
         # takes it back when it has to refuse.
         with op.get_context().autocommit_block():
-            op.drop_constraint(name, table.name)
+            op.drop_constraint(name, table.name, if_exists=True)
     else:
         with op.batch_alter_table(table.name, recreate='always') as batch:
             batch.drop_constraint(name, type_='check')

@@ -165,10 +165,11 @@ def _walk(
     # when somebody else has written since.
     low = _BELOW_ALL
     while True:
-        high, seen = database.run(find)
+        high, seen = database.run(find, repeatable=True)
         if high is None:
             return
-        yield Batch(table.name, seen, database.run(write), high)
+        changed = database.run(write, repeatable=True)
+        yield Batch(table.name, seen, changed, high)
         low = high
 
 
@@ -234,4 +235,4 @@ def count(database: engine_mod.Database, pending: Pending) -> int:
             for table in models.TABLES
         )
 
-    return database.run(work)
+    return database.run(work, repeatable=True)
