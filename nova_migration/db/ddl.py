@@ -193,23 +193,14 @@ def add_check(op: Operations, table: sa.Table) -> None:
         state = _spell(op, models.added_columns()[0])
         _alter(op, table, [f'MODIFY COLUMN {state} CHECK ({text})'])
     elif dialect == 'postgresql':
-        _add_unvalidated(op, table, f'{name} CHECK ({text})')
+        with op.get_context().autocommit_block():
+            op.execute(
+                f'ALTER TABLE {table.name} ADD CONSTRAINT {name}'
+                f' CHECK ({text}) NOT VALID'
+            )
     else:
         with op.batch_alter_table(table.name, recreate='always') as batch:
             batch.create_check_constraint(name, sa.text(text))
-
-
-def _add_unvalidated(op: Operations, table: sa.Table, check: str) -> None:
-    with op.get_context().autocommit_block():
-        try:
-            op.execute(
-                f'ALTER TABLE {table.name} ADD CONSTRAINT {check} NOT VALID'
-            )
-        except (db_exc.DBError, sa_exc.DBAPIError):
-            # Of a run that was killed while it waited for the table; there
-            # is no IF NOT EXISTS for it.
-            if not has_check(op.get_bind(), table):
-                raise
 
 
 def _condition(op: Operations, table: sa.Table) -> str:
@@ -241,7 +232,7 @@ def drop_check(op: Operations, table: sa.Table) -> None:
         # Outside of the revision's transaction, as it was added: contract
         # takes it back when it has to refuse.
         with op.get_context().autocommit_block():
-            op.drop_constraint(name, table.name, if_exists=True)
+            op.drop_constraint(name, table.name)
     else:
         with op.batch_alter_table(table.name, recreate='always') as batch:
             batch.drop_constraint(name, type_='check')

@@ -12,6 +12,10 @@
 
 """SIGKILL at any point of the upgrade, and the same command again."""
 
+import time
+
+import sqlalchemy as sa
+
 from tests.functional import base
 from tests.stress import base as stress_base
 from tests.stress import upgraded
@@ -71,3 +75,64 @@ class Kills(stress_base.StressTest, upgraded.Upgraded):
             steps=steps,
             turned_back=turned_back,
         )
+
+
+#: Asks how many wait for a table.
+_WAITING = {
+    'mysql': 'SELECT count(*) FROM information_schema.processlist'
+    " WHERE db = database() AND state LIKE 'Waiting for table metadata lock'",
+    'postgresql': 'SELECT count(*) FROM pg_stat_activity'
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'",
+}
+
+
+@base.on_every_database
+class LeftWaiting(stress_base.StressTest, upgraded.Upgraded):
+    """A command that is killed while its DDL waits in the server.
+
+    PostgreSQL does not see that nobody waits for the answer any more, and
+    carries the statement out when it gets the lock, while the next run is at
+    work behind it. MariaDB does see it.
+    """
+
+    # A file of SQLite's has no server.
+    backends = ('mysql', 'postgresql')
+
+    def setUp(self):
+        super().setUp()
+        self.fill()
+        self.manage = self.useFixture(victim.Commands(self.url))
+        self.again = self.useFixture(victim.Commands(self.url))
+
+    def wait_for_waiting(self, count):
+        """Wait until so many statements wait for a table."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with self.db.engine.connect() as connection:
+                query = sa.text(_WAITING[self.BACKEND])
+                if connection.scalar(query) >= count:
+                    return
+            time.sleep(0.05)
+        self.fail(f'{count} statements never waited')
+
+    def test_each_phase(self):
+        """The next run is not troubled by what the killed one had sent."""
+        for phase, argv in upgraded.PHASES.items():
+            if phase in ('expand', 'contract', 'drop'):
+                self.kill_waiting(argv)
+            result = self.manage(*argv)
+            self.assertEqual((0, ''), (result['code'], result['err']), phase)
+            self.assert_done(phase)
+
+    def kill_waiting(self, argv):
+        """Kill a phase that waits, and start it again behind its DDL."""
+        with self.db.engine.connect() as holder, holder.begin():
+            holder.execute(sa.text('SELECT count(*) FROM migrations'))
+            self.manage.send(0, argv=argv)
+            self.wait_for_waiting(1)
+            self.manage.kill()
+            self.again.send(0, argv=argv)
+            self.wait_for_waiting(2 if self.BACKEND == 'postgresql' else 1)
+        result = self.again.receive(0)
+        self.assertEqual((0, ''), (result['code'], result['err']), result)
+        self.assertTrue(self.manage.receive(0)['killed'])

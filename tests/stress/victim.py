@@ -29,6 +29,7 @@ import tempfile
 import time
 import traceback
 
+import psutil
 import sqlalchemy as sa
 
 from nova_migration.cmd import manage
@@ -57,6 +58,12 @@ class Commands(worker.Workers):
         """Have a command that was stopped go on, and return how it ended."""
         self.send(0)
         return self.receive(0)
+
+    def kill(self):
+        """Kill the command that runs."""
+        (launcher,) = self._processes
+        for command in psutil.Process(launcher.pid).children():
+            command.kill()
 
 
 class _Steps:
