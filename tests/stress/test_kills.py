@@ -59,7 +59,7 @@ class Kills(stress_base.StressTest, upgraded.Upgraded):
         turned_back = 0
         while sum(kills.values()) < stress_base.KILLS:
             for phase in upgraded.PHASES:
-                for _ in range(self.chance.randint(1, 3)):
+                for _ in range(self.chance.randint(1, 4)):
                     kills[phase] += self.kill(phase, steps[phase])
                 if self.chance.random() < 0.2:
                     # The operator has had enough of it, and goes back.
