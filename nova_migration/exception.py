@@ -95,6 +95,20 @@ class TransitionConflict(NovaMigrationError):
     )
 
 
+class OutcomeUnknown(NovaMigrationError):
+    """The connection was lost while a write was being committed.
+
+    For a move, ``migration_id``, ``event``, ``expected``, ``target`` and
+    ``actual`` are there too, the last one None where it could not be read.
+    """
+
+    msg_fmt = (
+        '%(what)s: whether it was carried out is not known, because the'
+        ' connection to the database was lost while it was committed'
+        ' (%(reason)s). Read the row again before deciding what to do.'
+    )
+
+
 class UnknownStatus(NovaMigrationError):
     """The row holds a status string that its type's machine does not know."""
 
@@ -135,7 +149,17 @@ class DatabaseUnavailable(DatabaseError):
     )
 
 
-class NodeNotReady(DatabaseUnavailable):
+class ConnectionLost(DatabaseUnavailable):
+    """The server answered before, and does not any more."""
+
+    msg_fmt = (
+        'The connection to the database %(url)s was lost: %(reason)s. What'
+        ' was committed before is kept: run the command again when the server'
+        ' answers.'
+    )
+
+
+class NodeNotReady(ConnectionLost):
     """A node of a Galera cluster takes no statement for now."""
 
     msg_fmt = (

@@ -306,8 +306,7 @@ class Restore(base.DatabaseCommand):
     def take_action(self, parsed_args: Any) -> int:
         """Allow legacy rows again, and write them."""
         if engine.needs_expand(self.database.engine):
-            print('restore: nothing was expanded', file=self.app.stdout)
-            return 0
+            return self._remove_rest(parsed_args)
         schema.revert_contract(self.database)
         work = carry_out(
             lambda stop: upgrade.restore(
@@ -326,9 +325,18 @@ class Restore(base.DatabaseCommand):
             return base.INTERRUPTED
         if remain:
             return ROWS_REMAIN
-        if parsed_args.drop_columns:
-            schema.revert_expand(self.database)
-            print('restore: columns removed', file=self.app.stdout)
+        return self._drop_columns() if parsed_args.drop_columns else 0
+
+    def _remove_rest(self, parsed_args: Any) -> int:
+        """Remove what a killed expand or --drop-columns has left."""
+        if parsed_args.drop_columns and schema.is_begun(self.database):
+            return self._drop_columns()
+        print('restore: nothing was expanded', file=self.app.stdout)
+        return 0
+
+    def _drop_columns(self) -> int:
+        schema.revert_expand(self.database)
+        print('restore: columns removed', file=self.app.stdout)
         return 0
 
 

@@ -50,7 +50,9 @@ Rows = Sequence[sa.Row[Any]]
 
 
 def _all(database: engine_mod.Database, query: sa.Select[Any]) -> Rows:
-    return database.run(lambda connection: connection.execute(query).all())
+    return database.run(
+        lambda connection: connection.execute(query).all(), repeatable=True
+    )
 
 
 def _one(
@@ -58,7 +60,9 @@ def _one(
     query: sa.Select[Any],
     error: exception.NovaMigrationError,
 ) -> sa.Row[Any]:
-    row = database.run(lambda connection: connection.execute(query).first())
+    row = database.run(
+        lambda connection: connection.execute(query).first(), repeatable=True
+    )
     if row is None:
         raise error
     return row

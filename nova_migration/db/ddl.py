@@ -13,7 +13,9 @@
 """Online DDL that may be run again: each step looks at what is there.
 
 MariaDB commits after each statement, so a revision that was killed half way
-is run again from its start.
+is run again from its start. A statement that waits in the server outlives
+the program that sent it, and may be carried out between the next run's look
+and its own statement; so each statement, too, allows for being late.
 """
 
 from collections.abc import Iterable
@@ -67,10 +69,14 @@ def add_columns(op: Operations, table: sa.Table) -> None:
     present = column_names(op.get_bind(), table)
     missing = [c for c in models.added_columns() if c.name not in present]
     if _dialect(op) in MARIADB:
-        _alter(op, table, (f'ADD COLUMN {_spell(op, c)}' for c in missing))
+        _alter(op, table, (_added(op, c) for c in missing))
         return
     for column in missing:
         op.add_column(table.name, column)
+
+
+def _added(op: Operations, column: sa.Column[Any]) -> str:
+    return f'ADD COLUMN IF NOT EXISTS {_spell(op, column)}'
 
 
 def drop_columns(op: Operations, table: sa.Table) -> None:
@@ -78,7 +84,7 @@ def drop_columns(op: Operations, table: sa.Table) -> None:
     present = column_names(op.get_bind(), table)
     names = [c.name for c in models.added_columns() if c.name in present]
     if _dialect(op) in MARIADB:
-        _alter(op, table, (f'DROP COLUMN {name}' for name in names))
+        _alter(op, table, (f'DROP COLUMN IF EXISTS {name}' for name in names))
         return
     for name in names:
         op.drop_column(table.name, name)
@@ -125,7 +131,9 @@ def _create(
         .strip()
         .replace(
             'CREATE INDEX',
-            'CREATE INDEX CONCURRENTLY' if concurrently else 'CREATE INDEX',
+            'CREATE INDEX CONCURRENTLY'
+            if concurrently
+            else 'CREATE INDEX IF NOT EXISTS',
             1,
         )
     )
@@ -154,7 +162,7 @@ def drop_index(op: Operations, index: sa.Index) -> None:
     found = sa.inspect(op.get_bind()).get_indexes(table.name)
     if index.name in {row['name'] for row in found}:
         galera.wait_until_free(op.get_bind(), table.name, LOCK_TIMEOUT)
-        op.drop_index(str(index.name), table_name=table.name)
+        op.drop_index(str(index.name), table_name=table.name, if_exists=True)
 
 
 def has_check(connection: sa.Connection, table: sa.Table) -> bool:

@@ -198,4 +198,4 @@ def count(database: engine_mod.Database, pending: Pending) -> int:
             for table in models.TABLES
         )
 
-    return database.run(work)
+    return database.run(work, repeatable=True)
