@@ -18,6 +18,7 @@ may or may not have been committed can be tried again.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 import contextlib
 import dataclasses
@@ -59,19 +60,32 @@ _LOOK = 0.2
 #: Less than any id that an INTEGER column holds.
 _BELOW_ALL = -(2**31) - 1
 
+_MARIADB = {
+    f'SET SESSION innodb_lock_wait_timeout = {LOCK_TIMEOUT}': (
+        'SET SESSION innodb_lock_wait_timeout ='
+        ' @@GLOBAL.innodb_lock_wait_timeout'
+    ),
+}
+
+#: PostgreSQL knows nothing of a column that was added a moment ago, and would
+#: read and sort the table for each batch.
+_POSTGRESQL = {
+    f"SET lock_timeout = '{LOCK_TIMEOUT}s'": 'RESET lock_timeout',
+    'SET enable_bitmapscan = off': 'RESET enable_bitmapscan',
+    'SET enable_seqscan = off': 'RESET enable_seqscan',
+    'SET enable_sort = off': 'RESET enable_sort',
+}
+
+#: In KiB, and the default. A batch changes more pages than SQLite keeps, and
+#: would write many of them twice.
+_SQLITE = {'PRAGMA cache_size = -65536': 'PRAGMA cache_size = -2000'}
+
+#: What a server is told at the beginning, and at the end.
 _SETTINGS = {
-    **dict.fromkeys(
-        ('mysql', 'mariadb'),
-        (
-            f'SET SESSION innodb_lock_wait_timeout = {LOCK_TIMEOUT}',
-            'SET SESSION innodb_lock_wait_timeout ='
-            ' @@GLOBAL.innodb_lock_wait_timeout',
-        ),
-    ),
-    'postgresql': (
-        f"SET lock_timeout = '{LOCK_TIMEOUT}s'",
-        'RESET lock_timeout',
-    ),
+    'mysql': _MARIADB,
+    'mariadb': _MARIADB,
+    'postgresql': _POSTGRESQL,
+    'sqlite': _SQLITE,
 }
 
 
@@ -172,16 +186,18 @@ class Session:
         """Return the connection; a new one where the last was lost."""
         if self._connection is None:
             self._connection = self._engine.connect()
-            self._set(0)
+            self._tell(self._settings)
         return self._connection
 
-    def _set(self, which: int) -> None:
-        connection = self._connection
-        assert connection is not None
-        statements = _SETTINGS.get(connection.dialect.name)
-        if statements:
-            with connection.begin():
-                connection.exec_driver_sql(statements[which])
+    @property
+    def _settings(self) -> dict[str, str]:
+        return _SETTINGS.get(self._engine.dialect.name, {})
+
+    def _tell(self, statements: Iterable[str]) -> None:
+        assert self._connection is not None
+        with self._connection.begin():
+            for statement in statements:
+                self._connection.exec_driver_sql(statement)
 
     def drop(self) -> None:
         """Give the connection up: nobody knows what it is good for."""
@@ -195,7 +211,7 @@ class Session:
         if self._connection is None:
             return
         try:
-            self._set(1)
+            self._tell(self._settings.values())
         except db_exc.DBError:
             self.drop()
         else:

@@ -84,13 +84,10 @@ class Pace:
         :param rows: how many it had; of fewer than :attr:`size`, as at the
             end of a table, it is not known that more would be quick
         """
-        if seconds > 0:
-            wanted = rows * self.limits.target / seconds
-        else:
-            wanted = math.inf
-        if rows < self.size:
-            wanted = min(wanted, self._size)
-        self._set(min(wanted, self._size * self._growth))
+        wanted = rows * self.limits.target / seconds if seconds else math.inf
+        most = self._size * (self._growth if rows >= self.size else 1)
+        # One slow commit says little; a conflict says more.
+        self._set(max(self._size / FAST, min(wanted, most)))
 
     def conflicted(self) -> None:
         """Shrink sharply: somebody else wanted the same rows."""
