@@ -130,7 +130,7 @@ def get_committed(database: engine_mod.Database, row_id: int) -> sa.Row[Any]:
         with galera.caught_up(connection):
             return connection.execute(query).first()
 
-    row = database.run(read)
+    row = database.run(read, repeatable=True)
     if row is None:
         raise exception.MigrationNotFound(migration_id=row_id)
     return row
