@@ -16,8 +16,11 @@
 import subprocess
 import tempfile
 
+import sqlalchemy as sa
+
 from nova_migration.db import guard
 from nova_migration.db import models
+from nova_migration.db import nova_schema
 from nova_migration.db import upgrade
 from tests.functional.cmd import base as cmd_base
 from tests.functional.db import samples
@@ -28,7 +31,7 @@ from tests.servers import server
 _T = models.MIGRATIONS
 
 #: Rows that nobody moves, and rows that are.
-RESTING, MOVING = 4000 * base.SCALE, 1200 * base.SCALE
+RESTING, MOVING = 3000 * base.SCALE, 600 * base.SCALE
 
 
 class UpgradeTest(cmd_base.CommandTest, base.GaleraTest):
@@ -49,7 +52,8 @@ class UpgradeTest(cmd_base.CommandTest, base.GaleraTest):
 
     def create_nova_tables(self):
         """Create the two tables as Nova 34 has them."""
-        models.nova_schema.define(metadata := models.sa.MetaData())
+        metadata = sa.MetaData()
+        nova_schema.define(metadata)
         metadata.create_all(self.db.engine)
         self.settle()
 
@@ -61,13 +65,13 @@ class UpgradeTest(cmd_base.CommandTest, base.GaleraTest):
         ]
         start = base.LIVE.state(base.START).legacy
         rows += [samples.legacy(base.LIVE.name, start)] * MOVING
-        nova = models.nova_schema.define(models.sa.MetaData())[0]
+        nova = nova_schema.define(sa.MetaData())[0]
         with self.db.engine.begin() as connection:
             connection.execute(nova.insert(), rows)
         self.settle()
         with self.reading() as connection:
             ids = connection.scalars(
-                models.sa.select(nova.c.id).order_by(nova.c.id)
+                sa.select(nova.c.id).order_by(nova.c.id)
             ).all()
         return ids[:RESTING], ids[RESTING:]
 
@@ -75,7 +79,7 @@ class UpgradeTest(cmd_base.CommandTest, base.GaleraTest):
         """Return what rows say, by id."""
         with self.reading() as connection:
             rows = connection.execute(
-                models.sa.select(_T.c.id, _T.c.status).where(_T.c.id.in_(ids))
+                sa.select(_T.c.id, _T.c.status).where(_T.c.id.in_(ids))
             )
             return dict(rows.tuples().all())
 
@@ -100,14 +104,11 @@ class UpgradeTest(cmd_base.CommandTest, base.GaleraTest):
         wanted = {}
         for counter in counters:
             wanted |= counter.confirmed
+        query = sa.select(_T.c.id, _T.c.memory_total).where(
+            _T.c.id.in_(list(wanted))
+        )
         with self.reading() as connection:
-            found = dict(
-                connection.execute(
-                    models.sa.select(_T.c.id, _T.c.memory_total).where(
-                        _T.c.id.in_(list(wanted))
-                    )
-                ).tuples()
-            )
+            found = dict(connection.execute(query).tuples().all())
         self.assertNotEqual(0, sum(wanted.values()))
         missing = {
             row_id: (count, found[row_id])
