@@ -91,13 +91,18 @@ class UpgradeTest(cmd_base.CommandTest, base.GaleraTest):
         ]
         return counters, self.useFixture(writers.Writers(*counters))
 
-    def walking(self, ids):
+    def walking(self, ids, nodes=(0, 1, 2)):
         """Start a process on each node that moves rows."""
         walkers = [
-            writers.Walker(self, url, ids, seed)
-            for seed, url in enumerate(self.urls)
+            writers.Walker(self, self.urls[node], ids, node) for node in nodes
         ]
         return walkers, self.useFixture(writers.Writers(*walkers))
+
+    def stop(self, *fixtures):
+        """End writers; none of them has had an error."""
+        for threads in fixtures:
+            threads.stop()
+            self.assertEqual([], threads.errors)
 
     def assert_counted(self, counters):
         """What the counters were told is in the table, once."""
@@ -156,9 +161,7 @@ class Journey(UpgradeTest):
             [], [r for r in self.rows() if r.status and not r.state]
         )
         self.on(nodes[3], 'restore')
-        for threads in (counting, walking):
-            threads.stop()
-            self.assertEqual([], threads.errors)
+        self.stop(counting, walking)
         self.assertEqual(before, self.statuses(resting))
         self.assertEqual(RESTING + MOVING, len(self.rows()))
         self.assert_counted(counters)
@@ -202,7 +205,8 @@ class Killed(UpgradeTest):
     def test_another_node(self):
         """A node that dies and joins again has everything at the end."""
         counters, counting = self.counting(self.resting)
-        walkers, walking = self.walking(self.moving)
+        # What a process was told is lost with it.
+        walkers, walking = self.walking(self.moving, (0, 1))
         third = self.nodes[2]
         batches = 0
         for _batch in upgrade.migrate(self.db, batch_size=200):
@@ -212,10 +216,7 @@ class Killed(UpgradeTest):
             if batches == 8:
                 self.cluster.rejoin(third)
         self.assertGreater(batches, 8)
-        walking.stop()
-        counting.stop()
-        self.assertEqual([], counting.errors)
-        self.assertIsNotNone(third.process)
+        self.stop(walking, counting)
         self.cluster.wait_until_whole()
         self.on(0, 'upgrade', '--migrate')
         self.assert_upgraded(counters, walkers)
@@ -223,7 +224,7 @@ class Killed(UpgradeTest):
     def test_the_node_of_the_upgrade(self):
         """The command says so in one line; on another node it goes on."""
         counters, counting = self.counting(self.resting)
-        walkers, walking = self.walking(self.moving)
+        walkers, walking = self.walking(self.moving, (1, 2))
         command = self.start_migrating(0)
         self.wait_for_canonical_rows(1, 1000)
         self.nodes[0].kill()
@@ -233,8 +234,7 @@ class Killed(UpgradeTest):
         self.assertEqual(1, len(said), err)
         self.assertNotIn('Traceback', err)
         self.on(1, 'upgrade', '--migrate')
-        walking.stop()
-        counting.stop()
+        self.stop(walking, counting)
         self.cluster.make_whole()
         self.assert_upgraded(counters, walkers)
 

@@ -13,11 +13,9 @@
 
 """Writers on every node, which go on while something else is done."""
 
-import contextlib
 import threading
 
 import fixtures
-from oslo_db import exception as db_exc
 import sqlalchemy as sa
 
 from nova_migration import exception
@@ -87,19 +85,18 @@ class Counter:
         self._turn += 1
         count = sa.func.coalesce(_T.c.memory_total, 0) + 1
         update = _T.update().where(_T.c.id == row_id)
-        with contextlib.suppress(*_LOST):
-            self.open += 1
+        try:
             database.run(
                 lambda connection: connection.execute(
                     update.values(memory_total=count)
                 )
             )
-            self.open -= 1
+        except exception.OutcomeUnknown:
+            self.open += 1
+        except exception.DatabaseUnavailable:
+            return
+        else:
             self.confirmed[row_id] += 1
-
-
-#: What a writer is told whose server is killed.
-_LOST = (db_exc.DBConnectionError, exception.DatabaseUnavailable)
 
 
 class Walker:
