@@ -28,6 +28,7 @@ import time
 
 from oslo_db import exception as db_exc
 import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
 
 from nova_migration import exception
 from nova_migration.db import engine as engine_mod
@@ -212,7 +213,7 @@ class Session:
             return
         try:
             self._tell(self._settings.values())
-        except db_exc.DBError:
+        except (db_exc.DBError, sa_exc.DBAPIError):
             self.drop()
         else:
             self._connection.close()
@@ -240,6 +241,7 @@ class Walk:
         self._session = Session(database.engine)
         self._left = manner.max_count
         self._owed = 0.0
+        self._said: set[str] = set()
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
@@ -293,14 +295,23 @@ class Walk:
             reason = self._pressure()
             if reason is None:
                 return True
-            LOG.info('Holding back: %s.', reason)
+            self._say('Holding back: %s.', reason)
             self._pace.conflicted()
             until = time.monotonic() + HOLD
-            while reason is not None and time.monotonic() < until:
+            while reason is not None:
+                if time.monotonic() >= until:
+                    self._say('%s and does not catch up: going on.', reason)
+                    break
                 if not self._manner.wait(_LOOK):
                     return False
                 reason = self._pressure(at_once=True)
         return True
+
+    def _say(self, message: str, reason: str) -> None:
+        """Log a message once in a run, whatever the reasons."""
+        if message not in self._said:
+            self._said.add(message)
+            LOG.info(message, reason)
 
     def _pressure(self, at_once: bool = False) -> str | None:
         return self._watch.pressure(self._session.connection(), at_once)
@@ -319,14 +330,14 @@ class Walk:
         for tries in range(1, ATTEMPTS + 1):
             try:
                 batch = self._attempt(job, bound, change, low)
-            except db_exc.DBError as error:
+            except (db_exc.DBError, sa_exc.DBAPIError) as error:
                 self._set_back(error, tries, job, low)
             else:
                 return batch and dataclasses.replace(batch, tries=tries)
         raise AssertionError('the last try has raised')
 
     def _set_back(
-        self, error: db_exc.DBError, tries: int, job: Job, low: int
+        self, error: Exception, tries: int, job: Job, low: int
     ) -> None:
         """Make ready for another try, or raise."""
         lost = isinstance(error, db_exc.DBConnectionError)
