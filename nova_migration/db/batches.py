@@ -25,6 +25,7 @@ import dataclasses
 import logging
 import random
 import time
+from typing import Any
 
 from oslo_db import exception as db_exc
 import sqlalchemy as sa
@@ -166,13 +167,31 @@ def _change(job: Job) -> sa.Update:
     )
 
 
+def _origin(error: Exception) -> Any:
+    """Return what the driver raised."""
+    return getattr(getattr(error, 'inner_exception', error), 'orig', None)
+
+
 def _is_conflict(error: Exception) -> bool:
     """Tell that a transaction was rolled back in favour of another one."""
-    origin = getattr(getattr(error, 'inner_exception', error), 'orig', None)
     return (
         isinstance(error, db_exc.DBDeadlock)
         or engine_mod.may_run_again(error)
-        or getattr(origin, 'pgcode', None) == '55P03'
+        or getattr(_origin(error), 'pgcode', None) == '55P03'
+    )
+
+
+#: A Galera node that is without its cluster for a moment, before a statement
+#: and in the middle of a commit.
+_WITHOUT_CLUSTER = (1047, 1180)
+
+
+def _is_loss(error: Exception) -> bool:
+    """Tell that a connection is of no use any more, or a node for now."""
+    return (
+        isinstance(error, db_exc.DBConnectionError)
+        or getattr(error, 'connection_invalidated', False)
+        or (*getattr(_origin(error), 'args', ()), None)[0] in _WITHOUT_CLUSTER
     )
 
 
@@ -340,7 +359,7 @@ class Walk:
         self, error: Exception, tries: int, job: Job, low: int
     ) -> None:
         """Make ready for another try, or raise."""
-        lost = isinstance(error, db_exc.DBConnectionError)
+        lost = _is_loss(error)
         if lost:
             self._session.drop()
         if not (lost or _is_conflict(error)):
