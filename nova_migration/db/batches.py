@@ -25,9 +25,11 @@ import dataclasses
 import logging
 import random
 import time
+from typing import Any
 
 from oslo_db import exception as db_exc
 import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
 
 from nova_migration import exception
 from nova_migration.db import engine as engine_mod
@@ -165,13 +167,31 @@ def _change(job: Job) -> sa.Update:
     )
 
 
+def _origin(error: Exception) -> Any:
+    """Return what the driver raised."""
+    return getattr(getattr(error, 'inner_exception', error), 'orig', None)
+
+
 def _is_conflict(error: Exception) -> bool:
     """Tell that a transaction was rolled back in favour of another one."""
-    origin = getattr(getattr(error, 'inner_exception', error), 'orig', None)
     return (
         isinstance(error, db_exc.DBDeadlock)
         or engine_mod.may_run_again(error)
-        or getattr(origin, 'pgcode', None) == '55P03'
+        or getattr(_origin(error), 'pgcode', None) == '55P03'
+    )
+
+
+#: A Galera node that is without its cluster for a moment, before a statement
+#: and in the middle of a commit.
+_WITHOUT_CLUSTER = (1047, 1180)
+
+
+def _is_loss(error: Exception) -> bool:
+    """Tell that a connection is of no use any more, or a node for now."""
+    return (
+        isinstance(error, db_exc.DBConnectionError)
+        or getattr(error, 'connection_invalidated', False)
+        or (*getattr(_origin(error), 'args', ()), None)[0] in _WITHOUT_CLUSTER
     )
 
 
@@ -212,7 +232,7 @@ class Session:
             return
         try:
             self._tell(self._settings.values())
-        except db_exc.DBError:
+        except (db_exc.DBError, sa_exc.DBAPIError):
             self.drop()
         else:
             self._connection.close()
@@ -240,6 +260,7 @@ class Walk:
         self._session = Session(database.engine)
         self._left = manner.max_count
         self._owed = 0.0
+        self._said: set[str] = set()
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
@@ -293,14 +314,23 @@ class Walk:
             reason = self._pressure()
             if reason is None:
                 return True
-            LOG.info('Holding back: %s.', reason)
+            self._say('Holding back: %s.', reason)
             self._pace.conflicted()
             until = time.monotonic() + HOLD
-            while reason is not None and time.monotonic() < until:
+            while reason is not None:
+                if time.monotonic() >= until:
+                    self._say('%s and does not catch up: going on.', reason)
+                    break
                 if not self._manner.wait(_LOOK):
                     return False
                 reason = self._pressure(at_once=True)
         return True
+
+    def _say(self, message: str, reason: str) -> None:
+        """Log a message once in a run, whatever the reasons."""
+        if message not in self._said:
+            self._said.add(message)
+            LOG.info(message, reason)
 
     def _pressure(self, at_once: bool = False) -> str | None:
         return self._watch.pressure(self._session.connection(), at_once)
@@ -319,17 +349,17 @@ class Walk:
         for tries in range(1, ATTEMPTS + 1):
             try:
                 batch = self._attempt(job, bound, change, low)
-            except db_exc.DBError as error:
+            except (db_exc.DBError, sa_exc.DBAPIError) as error:
                 self._set_back(error, tries, job, low)
             else:
                 return batch and dataclasses.replace(batch, tries=tries)
         raise AssertionError('the last try has raised')
 
     def _set_back(
-        self, error: db_exc.DBError, tries: int, job: Job, low: int
+        self, error: Exception, tries: int, job: Job, low: int
     ) -> None:
         """Make ready for another try, or raise."""
-        lost = isinstance(error, db_exc.DBConnectionError)
+        lost = _is_loss(error)
         if lost:
             self._session.drop()
         if not (lost or _is_conflict(error)):

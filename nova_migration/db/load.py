@@ -76,7 +76,7 @@ def congestion(
     return None
 
 
-class GaleraGauge:
+class FlowGauge:
     """Flow control of a Galera cluster, as its node sees it."""
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ def gauges(connection: sa.Connection, max_lag: float) -> list[Gauge]:
     :param max_lag: seconds that a standby may be behind; 0 not to look
     """
     if galera.is_node(connection):
-        return [GaleraGauge()]
+        return [FlowGauge()]
     if connection.dialect.name == 'postgresql' and max_lag > 0:
         return [StandbyGauge(max_lag)]
     return []
