@@ -280,7 +280,7 @@ class OtherWork(ThroughProxy, samples.Expanded):
         self.assertEqual(1, len(self.rows()))
 
     def test_batches(self):
-        """Batches of the upgrade are repeated until they are through."""
+        """Batches are repeated; a run that gives up is one to run again."""
         with self.db.engine.begin() as connection:
             connection.execute(
                 models.MIGRATIONS.insert(),
@@ -290,17 +290,24 @@ class OtherWork(ThroughProxy, samples.Expanded):
                 ],
             )
         self.proxy.cut_at_random(0.2, self.getUniqueInteger())
-        list(upgrade.migrate(self.far, batch_size=10))
+        self.insist(upgrade.migrate)
         self.assertEqual(
             {('completed', 'awaiting-confirmation')},
             {(row.status, row.state) for row in self.rows()},
         )
-        list(upgrade.restore(self.far, batch_size=10))
+        self.insist(upgrade.restore)
         self.assertEqual(
             {('finished', None)},
             {(row.status, row.state) for row in self.rows()},
         )
         self.assertGreater(self.proxy.cuts, 3)
+
+    def insist(self, phase):
+        """Run a phase as often as it says that the connection is lost."""
+        while True:
+            with contextlib.suppress(exception.ConnectionLost):
+                list(phase(self.far, batch_size=10))
+                return
 
 
 #: What MariaDB says when a write may be tried again. The last two say that
@@ -475,10 +482,7 @@ class Command(stress_base.StressTest, upgraded.Upgraded):
                 proxy.COMMIT, self.chance.choice(list(proxy.Cut)), far.close
             )
             result = cut_off(*argv)
-            self.assertEqual(255, result['code'], result)
-            self.assertEqual(1, len(result['err'].splitlines()), result)
-            self.assertNotIn('Traceback', result['err'])
+            self.assert_one_line(result)
             self.assert_whole()
-            result = manage(*argv)
-            self.assertEqual((0, ''), (result['code'], result['err']))
+            self.assert_succeeded(manage(*argv))
             self.assert_done(phase)
