@@ -217,11 +217,21 @@ class GuardedWrite(ThroughProxy, test_guard.GuardTest):
                 proxy.Cut.AFTER,
                 lambda row_id=row_id: self.write(row_id, state_reason=_RIVAL),
             )
-            canonical = self.row(row_id).state is not None
-            if canonical:
-                self.assert_conflict(row_id, 'ours', COMPLETE.target)
-            else:
-                self.assert_unknown(row_id, 'ours', COMPLETE.target)
+            self.assert_unknown(row_id, 'ours', COMPLETE.target)
+
+    def test_late_report_meanwhile(self):
+        """A late report behind the move's reason does not hide it."""
+        late = LIVE.decide(COMPLETE.target, 'fail')
+        for row_id in self.fill(LIVE, COMPLETE.source):
+            self.proxy.cut(
+                proxy.COMMIT,
+                proxy.Cut.AFTER,
+                lambda row_id=row_id: guard.absorb(
+                    self.db, row_id, LIVE, late, 'late'
+                ),
+            )
+            now = self.move(row_id, 'ours')
+            self.assert_moved(row_id, 'ours; late', now)
 
     def test_nobody_answers_any_more(self):
         """Without an answer the outcome stays unknown, whatever it was."""
