@@ -213,10 +213,12 @@ def _settle(
     if found.state == edge.target:
         if _bears(row, values):
             return now
-        guessed = row.state_changed_at == now.replace(microsecond=0)
+        # A column without fractions keeps no more of it.
+        open_ = row.state_changed_at in (now, now.replace(microsecond=0))
     else:
-        guessed = found.state in _onward(machine, edge.target)
-    if guessed or row.state is None:
+        onward = _onward(machine, edge.target)
+        open_ = found.state in onward or found.state == edge.source
+    if open_ or row.state is None:
         raise _unknown(machine, edge, values, doubt, found) from doubt
     raise _conflict(row.id, edge.event, edge.source, found) from doubt
 
@@ -224,12 +226,13 @@ def _settle(
 def _bears(row: sa.Row[Any], values: dict[str, Any]) -> bool:
     """Tell whether a row says what a write would have made it say."""
     now: datetime.datetime = values['now']
-    reason = values.get('reason', '')
-    exact = bool(now.microsecond) and row.state_changed_at == now
-    kept = row.state_reason or ''
-    # The last one, unless there was no room for it.
-    said = kept.endswith(reason) or len(kept) == models.REASON_LENGTH
-    return bool(exact and said)
+    reasons = row.state_reason or ''
+    # A late report may stand behind it, and there may have been no room.
+    said = values.get('reason', '') in reasons
+    full = len(reasons) == models.REASON_LENGTH
+    return bool(
+        now.microsecond and row.state_changed_at == now and (said or full)
+    )
 
 
 def _unknown(

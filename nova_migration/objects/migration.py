@@ -206,6 +206,9 @@ class Migration(base.MigrationObject):
             and the row are as before
         :raises TransitionConflict: somebody else moved the row first
         :raises MigrationNotFound: the row is gone
+        :raises OutcomeUnknown: the connection was lost while the move was
+            committed, and the row does not tell what became of it
+        :raises DatabaseUnavailable: nothing was written
         :raises UnknownStatus: nobody knows where the row is
         :raises UnknownWord: the machine has no such event
         """

@@ -34,8 +34,7 @@ class Kills(stress_base.StressTest, upgraded.Upgraded):
     def finish(self, phase):
         """Let a phase run to its end; return how many steps that took."""
         result = self.manage(*upgraded.PHASES[phase])
-        self.assertEqual(0, result['code'], result)
-        self.assertEqual('', result['err'])
+        self.assert_succeeded(result)
         self.assert_done(phase)
         return result['steps']
 
@@ -48,7 +47,7 @@ class Kills(stress_base.StressTest, upgraded.Upgraded):
         )
         result = self.manage(*upgraded.PHASES[phase], **how)
         if not result['killed']:
-            self.assertEqual(0, result['code'], result)
+            self.assert_succeeded(result)
         self.assert_whole()
         return result['killed']
 
@@ -121,7 +120,7 @@ class LeftWaiting(stress_base.StressTest, upgraded.Upgraded):
             if phase in ('expand', 'contract', 'drop'):
                 self.kill_waiting(argv)
             result = self.manage(*argv)
-            self.assertEqual((0, ''), (result['code'], result['err']), phase)
+            self.assert_succeeded(result)
             self.assert_done(phase)
 
     def kill_waiting(self, argv):
@@ -134,5 +133,5 @@ class LeftWaiting(stress_base.StressTest, upgraded.Upgraded):
             self.again.send(0, argv=argv)
             self.wait_for_waiting(2 if self.BACKEND == 'postgresql' else 1)
         result = self.again.receive(0)
-        self.assertEqual((0, ''), (result['code'], result['err']), result)
+        self.assert_succeeded(result)
         self.assertTrue(self.manage.receive(0)['killed'])

@@ -97,4 +97,6 @@ class Writers(stress_base.StressTest, samples.Expanded, journals.Journals):
             # It says so, and nothing is queued behind it.
             self.figures['lock_timeouts'] += 1
             return
-        self.assertEqual((0, ''), (result['code'], result['err']), result)
+        self.assertEqual(
+            (0, []), (result['code'], upgraded.complaints(result)), result
+        )

@@ -13,6 +13,7 @@
 """A table that is upgraded under fire, and what may be found in it."""
 
 import hashlib
+import re
 
 import sqlalchemy as sa
 
@@ -42,6 +43,16 @@ PHASES = {
     'restore': ('db', 'restore', *BATCH),
     'drop': ('db', 'restore', '--drop-columns'),
 }
+
+
+#: What a command that takes its time says of how far it is.
+_PROGRESS = re.compile(r'(migrate|restore): [\d,]+ of |Holding back: ')
+
+
+def complaints(result):
+    """Return the lines of standard error that are not about progress."""
+    lines = result['err'].splitlines()
+    return [line for line in lines if not _PROGRESS.match(line)]
 
 
 def _meanings():
@@ -137,6 +148,16 @@ class Upgraded:
                 for table in models.TABLES
                 for row in connection.execute(sa.select(table))
             }
+
+    def assert_succeeded(self, result):
+        """A command did what it was told, and had nothing to complain of."""
+        self.assertEqual((0, []), (result['code'], complaints(result)), result)
+
+    def assert_one_line(self, result):
+        """A command failed, and said in one line why."""
+        self.assertEqual(255, result['code'], result)
+        self.assertEqual(1, len(complaints(result)), result)
+        self.assertNotIn('Traceback', result['err'])
 
     def assert_done(self, phase):
         """A phase that has ended has left what it promises."""

@@ -94,8 +94,8 @@ def _child(url, argv, out, steps, step, stop):
     """Be the command; never return."""
     code = 99
     try:
-        os.dup2(os.open(out / 'out', os.O_WRONLY | os.O_CREAT), 1)
-        os.dup2(os.open(out / 'err', os.O_WRONLY | os.O_CREAT), 2)
+        os.dup2(os.open(out / 'out', os.O_WRONLY), 1)
+        os.dup2(os.open(out / 'err', os.O_WRONLY), 2)
         sys.stdout = open(1, 'w', encoding='utf-8', closefd=False)  # noqa: SIM115
         sys.stderr = open(2, 'w', encoding='utf-8', closefd=False)  # noqa: SIM115
         number = signal.SIGSTOP if stop else signal.SIGKILL
@@ -116,6 +116,9 @@ def _run(url, argv, step=None, delay=None, stop=None):
     steps = _Steps()
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder)
+        # The child may not live long enough for that.
+        for name in ('out', 'err'):
+            (out / name).touch()
         pid = os.fork()
         if not pid:
             _child(url, argv, out, steps, step, stop)
