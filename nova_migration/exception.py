@@ -95,6 +95,20 @@ class TransitionConflict(NovaMigrationError):
     )
 
 
+class OutcomeUnknown(NovaMigrationError):
+    """The connection was lost while a write was being committed.
+
+    For a move, ``migration_id``, ``event``, ``expected``, ``target`` and
+    ``actual`` are there too, the last one None where it could not be read.
+    """
+
+    msg_fmt = (
+        '%(what)s: whether it was carried out is not known, because the'
+        ' connection to the database was lost while it was committed'
+        ' (%(reason)s). Read the row again before deciding what to do.'
+    )
+
+
 class UnknownStatus(NovaMigrationError):
     """The row holds a status string that its type's machine does not know."""
 
@@ -138,6 +152,27 @@ class DatabaseUnavailable(DatabaseError):
     msg_fmt = (
         'The database %(url)s cannot be opened: %(reason)s. Check [database]'
         ' connection, or give --database-connection.'
+    )
+
+
+class ConnectionLost(DatabaseUnavailable):
+    """The server answered before, and does not any more."""
+
+    msg_fmt = (
+        'The connection to the database %(url)s was lost: %(reason)s. What'
+        ' was committed before is kept: run the command again when the server'
+        ' answers.'
+    )
+
+
+class NodeNotReady(ConnectionLost):
+    """A node of a Galera cluster takes no statement for now."""
+
+    msg_fmt = (
+        'The Galera node %(url)s takes no statement now: %(reason)s. It has'
+        ' lost the rest of its cluster, has not joined it yet, or stands'
+        ' still for a backup. Run the command again when wsrep_ready is ON'
+        ' there, or against another node.'
     )
 
 
@@ -200,6 +235,16 @@ class LockTimeout(DatabaseError):
         '%(table)s could not be locked within %(seconds)d seconds: a long'
         ' transaction or a backup holds it. Nothing was queued behind it;'
         ' run the command again when it has ended.'
+    )
+
+
+class BatchRefused(DatabaseError):
+    """A batch met a conflict however often and however small it was tried."""
+
+    msg_fmt = (
+        'The rows of %(table)s after id %(low)d could not be changed in'
+        ' %(tries)d tries (%(reason)s): somebody holds one of them. What was'
+        ' done before is kept; run the command again when it has ended.'
     )
 
 

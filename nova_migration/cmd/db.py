@@ -13,15 +13,18 @@
 """``db``: bring the database over, look at it, take it back."""
 
 import argparse
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 import dataclasses
+import math
 from typing import Any
 
 from cliff import lister
 
 from nova_migration.cmd import base
 from nova_migration.cmd import progress
+from nova_migration.db import batches
 from nova_migration.db import census
 from nova_migration.db import engine
 from nova_migration.db import mapping
@@ -65,26 +68,43 @@ class Work:
     """What a run of batches came to.
 
     :param changed: rows that were changed
-    :param stopped: whether it ended before the last batch
     :param interrupted: whether the user ended it
     """
 
     changed: int = 0
-    stopped: bool = False
     interrupted: bool = False
 
 
+def seconds(text: str) -> float:
+    """Read a length of time from the command line."""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f'{text} is not 0 or more')
+    return number
+
+
+def percent(text: str) -> int:
+    """Read a share of time from the command line."""
+    number = int(text)
+    if not 0 <= number < 100:
+        raise argparse.ArgumentTypeError(f'{text} is not 0 to 99')
+    return number
+
+
 def carry_out(
-    batches: Iterable[upgrade.Batch], total: int, verb: str, limit: int | None
+    begin: Callable[[progress.Stop], Iterable[upgrade.Batch]],
+    total: int,
+    verb: str,
 ) -> Work:
-    """Go through the batches, to the end or to a boundary before it."""
+    """Go through the batches, to the end or to a boundary before it.
+
+    :param begin: makes the batches; it is given what may stop them
+    """
     work = Work()
     with progress.stop_on_signal() as stop:
-        for batch in progress.followed(batches, total, verb):
+        for batch in progress.followed(begin(stop), total, verb):
             work.changed += batch.changed
-            full = limit is not None and work.changed >= limit
-            if full or stop.requested:
-                work.stopped = True
+            if stop.requested:
                 break
         work.interrupted = stop.requested
     return work
@@ -95,22 +115,44 @@ def add_batch_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--batch-size',
         type=positive,
-        default=upgrade.BATCH_SIZE,
         metavar='N',
-        help='rows in one transaction (default: %(default)s)',
+        help='rows in one transaction; only conflicts make them fewer'
+        ' (default: as many as take a fraction of a second, more or fewer as'
+        ' it is measured)',
     )
     parser.add_argument(
         '--max-count',
         type=positive,
         metavar='N',
-        help='stop after about N rows; run again to go on',
+        help='stop when N rows have been changed; run again to go on',
+    )
+    parser.add_argument(
+        '--throttle',
+        type=percent,
+        default=0,
+        metavar='PERCENT',
+        help='do nothing for this part of the time: with 75, a batch of 0.1'
+        ' seconds is followed by a pause of 0.3 (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--max-lag',
+        type=seconds,
+        default=batches.MAX_LAG,
+        metavar='SECONDS',
+        help='wait for a standby that is further behind, where PostgreSQL'
+        ' says so; 0 for not to look (default: %(default)s)',
     )
 
 
-def batch_size(parsed_args: Any) -> int:
-    """Return the size of a batch, no larger than the whole run."""
-    size: int = parsed_args.batch_size
-    return min(size, parsed_args.max_count or size)
+def manner_of(parsed_args: Any, stop: progress.Stop) -> batches.Manner:
+    """Return how hard the database is to be worked."""
+    return batches.Manner(
+        batch_size=parsed_args.batch_size,
+        max_count=parsed_args.max_count,
+        idle=parsed_args.throttle / 100,
+        max_lag=parsed_args.max_lag,
+        wait=stop.wait,
+    )
 
 
 class Upgrade(base.DatabaseCommand):
@@ -198,10 +240,11 @@ examples:
         if parsed_args.inconsistent and self._settle(parsed_args):
             return base.INTERRUPTED
         work = carry_out(
-            upgrade.migrate(self.database, meanings, batch_size(parsed_args)),
+            lambda stop: upgrade.migrate(
+                self.database, meanings, manner=manner_of(parsed_args, stop)
+            ),
             upgrade.count(self.database, upgrade.is_legacy),
             'migrate',
-            parsed_args.max_count,
         )
         counts = census.take(self.database)
         remain = census.total(census.of_form(counts, census.Form.LEGACY))
@@ -219,10 +262,15 @@ examples:
         """Settle the inconsistent rows; return whether that was stopped."""
         believed = upgrade.Believed(parsed_args.inconsistent)
         work = carry_out(
-            upgrade.settle(self.database, believed, parsed_args.batch_size),
+            lambda stop: upgrade.settle(
+                self.database,
+                believed,
+                manner=dataclasses.replace(
+                    manner_of(parsed_args, stop), max_count=None
+                ),
+            ),
             upgrade.count(self.database, upgrade.is_inconsistent),
             'settle',
-            None,
         )
         print(
             f'settle: {work.changed} inconsistent, their {believed} believed',
@@ -262,14 +310,14 @@ class Restore(base.DatabaseCommand):
     def take_action(self, parsed_args: Any) -> int:
         """Allow legacy rows again, and write them."""
         if engine.needs_expand(self.database.engine):
-            print('restore: nothing was expanded', file=self.app.stdout)
-            return 0
+            return self._remove_rest(parsed_args)
         schema.revert_contract(self.database)
         work = carry_out(
-            upgrade.restore(self.database, batch_size(parsed_args)),
+            lambda stop: upgrade.restore(
+                self.database, manner=manner_of(parsed_args, stop)
+            ),
             upgrade.count(self.database, upgrade.is_canonical),
             'restore',
-            parsed_args.max_count,
         )
         remain = upgrade.count(self.database, upgrade.is_canonical)
         print(
@@ -281,9 +329,18 @@ class Restore(base.DatabaseCommand):
             return base.INTERRUPTED
         if remain:
             return ROWS_REMAIN
-        if parsed_args.drop_columns:
-            schema.revert_expand(self.database)
-            print('restore: columns removed', file=self.app.stdout)
+        return self._drop_columns() if parsed_args.drop_columns else 0
+
+    def _remove_rest(self, parsed_args: Any) -> int:
+        """Remove what a killed expand or --drop-columns has left."""
+        if parsed_args.drop_columns and schema.is_begun(self.database):
+            return self._drop_columns()
+        print('restore: nothing was expanded', file=self.app.stdout)
+        return 0
+
+    def _drop_columns(self) -> int:
+        schema.revert_expand(self.database)
+        print('restore: columns removed', file=self.app.stdout)
         return 0
 
 

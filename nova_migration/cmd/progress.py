@@ -30,6 +30,9 @@ LOG = logging.getLogger(__name__)
 #: Seconds between two log lines.
 INTERVAL = 10
 
+#: Seconds until a pause takes notice of Ctrl-C, which doesn't end a sleep.
+STEP = 0.1
+
 
 class Stop:
     """Set by Ctrl-C; looked at between two batches."""
@@ -42,6 +45,16 @@ class Stop:
             raise KeyboardInterrupt
         self.requested = True
         LOG.warning('Stopping when this batch is done; Ctrl-C again: now.')
+
+    def wait(self, seconds: float) -> bool:
+        """Wait, but not once a stop is requested; return whether to go on."""
+        until = time.monotonic() + seconds
+        while not self.requested:
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            time.sleep(min(left, STEP))
+        return not self.requested
 
 
 @contextlib.contextmanager
@@ -76,6 +89,7 @@ def _bar(
 ) -> Iterator[upgrade.Batch]:
     with tqdm.tqdm(total=total, desc=verb, unit=' rows') as bar:
         for batch in batches:
+            bar.set_postfix({'batch': batch.seen}, refresh=False)
             bar.update(batch.seen)
             yield batch
 
@@ -84,13 +98,19 @@ def _lines(
     batches: Iterable[upgrade.Batch], total: int, verb: str
 ) -> Iterator[upgrade.Batch]:
     started = said = time.monotonic()
-    seen = 0
+    seen, paused = 0, 0.0
     for batch in batches:
         seen += batch.seen
+        paused += batch.paused
         now = time.monotonic()
         if now - said >= INTERVAL:
             said = now
-            LOG.info(_line(verb, seen, total, now - started))
+            LOG.info(
+                '%s, batches of %s rows, paused for %.0f s',
+                _line(verb, seen, total, now - started),
+                f'{batch.seen:,}',
+                paused,
+            )
         yield batch
 
 

@@ -31,6 +31,7 @@ import sqlalchemy as sa
 from nova_migration import exception
 from nova_migration.db import clauses
 from nova_migration.db import engine as engine_mod
+from nova_migration.db import galera
 from nova_migration.db import models
 from nova_migration.states import MigrationFlag
 from nova_migration.states import words
@@ -59,7 +60,9 @@ Rows = Sequence[sa.Row[Any]]
 
 
 def _all(database: engine_mod.Database, query: sa.Select[Any]) -> Rows:
-    return database.run(lambda connection: connection.execute(query).all())
+    return database.run(
+        lambda connection: connection.execute(query).all(), repeatable=True
+    )
 
 
 def _one(
@@ -67,7 +70,9 @@ def _one(
     query: sa.Select[Any],
     error: exception.NovaMigrationError,
 ) -> sa.Row[Any]:
-    row = database.run(lambda connection: connection.execute(query).first())
+    row = database.run(
+        lambda connection: connection.execute(query).first(), repeatable=True
+    )
     if row is None:
         raise error
     return row
@@ -122,6 +127,23 @@ def get(database: engine_mod.Database, row_id: int) -> sa.Row[Any]:
         _ALL.where(_T.c.id == row_id),
         exception.MigrationNotFound(migration_id=row_id),
     )
+
+
+def get_committed(database: engine_mod.Database, row_id: int) -> sa.Row[Any]:
+    """Return a row as any node of a Galera cluster has committed it before.
+
+    :raises MigrationNotFound: there is no such row
+    """
+    query = _ALL.where(_T.c.id == row_id)
+
+    def read(connection: sa.Connection) -> sa.Row[Any] | None:
+        with galera.caught_up(connection):
+            return connection.execute(query).first()
+
+    row = database.run(read, repeatable=True)
+    if row is None:
+        raise exception.MigrationNotFound(migration_id=row_id)
+    return row
 
 
 def get_by_uuid(database: engine_mod.Database, uuid: str) -> sa.Row[Any]:

@@ -161,7 +161,7 @@ def take(database: engine_mod.Database) -> list[Count]:
             for count in _counted(connection, table)
         ]
 
-    return database.run(work)
+    return database.run(work, repeatable=True)
 
 
 def of_form(counts: Iterable[Count], *forms: Form) -> list[Count]:

@@ -125,6 +125,26 @@ def state_of_legacy(
     )
 
 
+def status_of_legacy(
+    table: sa.Table, meanings: Mapping[str, Mapping[str, str]]
+) -> sa.ColumnElement[Any]:
+    """Return the public status of a legacy row, or NULL when not known.
+
+    From the string at once, not by way of the state: that would be told
+    again for each status there is, and is what an UPDATE then mostly does.
+    """
+    status = {
+        name: str(word)
+        for word, names in registry.states_by_status().items()
+        for name in names
+    }
+    public = {
+        kind: {word: status[name] for word, name in meaning.items()}
+        for kind, meaning in meanings.items()
+    }
+    return state_of_legacy(table, public)
+
+
 def kept_legacy(
     table: sa.Table, meanings: Mapping[str, Mapping[str, str]]
 ) -> sa.ColumnElement[Any]:

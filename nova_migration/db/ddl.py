@@ -13,7 +13,9 @@
 """Online DDL that may be run again: each step looks at what is there.
 
 MariaDB commits after each statement, so a revision that was killed half way
-is run again from its start.
+is run again from its start. A statement that waits in the server outlives
+the program that sent it, and may be carried out between the next run's look
+and its own statement; so each statement, too, allows for being late.
 """
 
 from collections.abc import Iterable
@@ -30,6 +32,7 @@ from sqlalchemy import schema
 from nova_migration import exception
 from nova_migration.db import clauses
 from nova_migration.db import engine as engine_mod
+from nova_migration.db import galera
 from nova_migration.db import models
 
 #: Seconds that DDL waits for a lock; writers queue behind it meanwhile.
@@ -66,10 +69,14 @@ def add_columns(op: Operations, table: sa.Table) -> None:
     present = column_names(op.get_bind(), table)
     missing = [c for c in models.added_columns() if c.name not in present]
     if _dialect(op) in MARIADB:
-        _alter(op, table, (f'ADD COLUMN {_spell(op, c)}' for c in missing))
+        _alter(op, table, (_added(op, c) for c in missing))
         return
     for column in missing:
         op.add_column(table.name, column)
+
+
+def _added(op: Operations, column: sa.Column[Any]) -> str:
+    return f'ADD COLUMN IF NOT EXISTS {_spell(op, column)}'
 
 
 def drop_columns(op: Operations, table: sa.Table) -> None:
@@ -77,7 +84,7 @@ def drop_columns(op: Operations, table: sa.Table) -> None:
     present = column_names(op.get_bind(), table)
     names = [c.name for c in models.added_columns() if c.name in present]
     if _dialect(op) in MARIADB:
-        _alter(op, table, (f'DROP COLUMN {name}' for name in names))
+        _alter(op, table, (f'DROP COLUMN IF EXISTS {name}' for name in names))
         return
     for name in names:
         op.drop_column(table.name, name)
@@ -93,6 +100,7 @@ def _alter(op: Operations, table: sa.Table, changes: Iterable[str]) -> None:
     """Run an ALTER of MariaDB's that changes only the table's definition."""
     text = ', '.join(changes)
     if text:
+        galera.wait_until_free(op.get_bind(), table.name, LOCK_TIMEOUT)
         op.execute(f'ALTER TABLE {table.name} {text}, ALGORITHM=INSTANT')
 
 
@@ -108,6 +116,7 @@ def create_index(op: Operations, index: sa.Index) -> None:
             op.execute(f'DROP INDEX CONCURRENTLY IF EXISTS {index.name}')
             op.execute(_create(op, index, concurrently=True))
     elif dialect in MARIADB:
+        galera.wait_until_free(op.get_bind(), table.name, LOCK_TIMEOUT)
         op.execute(f'{_create(op, index)} ALGORITHM=INPLACE LOCK=NONE')
     else:
         op.execute(_create(op, index))
@@ -122,7 +131,9 @@ def _create(
         .strip()
         .replace(
             'CREATE INDEX',
-            'CREATE INDEX CONCURRENTLY' if concurrently else 'CREATE INDEX',
+            'CREATE INDEX CONCURRENTLY'
+            if concurrently
+            else 'CREATE INDEX IF NOT EXISTS',
             1,
         )
     )
@@ -150,7 +161,8 @@ def drop_index(op: Operations, index: sa.Index) -> None:
     assert table is not None
     found = sa.inspect(op.get_bind()).get_indexes(table.name)
     if index.name in {row['name'] for row in found}:
-        op.drop_index(str(index.name), table_name=table.name)
+        galera.wait_until_free(op.get_bind(), table.name, LOCK_TIMEOUT)
+        op.drop_index(str(index.name), table_name=table.name, if_exists=True)
 
 
 def has_check(connection: sa.Connection, table: sa.Table) -> bool:

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import dataclasses
+import enum
+import threading
 from typing import Any
 from typing import TypeVar
 import warnings
@@ -29,6 +31,7 @@ from sqlalchemy import exc as sa_exc
 
 from nova_migration import exception
 from nova_migration.conf import opts
+from nova_migration.db import galera
 from nova_migration.db import models
 
 _Result = TypeVar('_Result')
@@ -37,27 +40,57 @@ _Result = TypeVar('_Result')
 DIALECTS = ('sqlite', 'mysql', 'mariadb', 'postgresql')
 
 
+def _origin(error: BaseException) -> BaseException | None:
+    """Return what the driver raised, below what was made of it."""
+    return getattr(getattr(error, 'inner_exception', error), 'orig', None)
+
+
 def may_run_again(error: Exception) -> bool:
     """Tell what oslo.db does not translate and a second try may get past.
 
     That is PostgreSQL's 40001, and SQLite's file held by another process.
     """
-    origin = getattr(getattr(error, 'inner_exception', error), 'orig', None)
+    origin = _origin(error)
     if getattr(origin, 'pgcode', None) == '40001':
         return True
     return str(origin) == 'database is locked'
 
 
-#: Both mean that the transaction was rolled back whole, so that the unit may
-#: run again; DBDeadlock includes MariaDB's 1020 and Galera's certification.
-_retry = oslo_db.api.wrap_db_retry(
-    max_retries=10,
-    retry_interval=0.05,
-    max_retry_interval=1,
-    retry_on_deadlock=True,
-    exception_checker=may_run_again,
-    jitter=True,
-)
+def _nothing_was_written(error: Exception) -> bool:
+    return isinstance(error, exception.ConnectionLost) or may_run_again(error)
+
+
+def _nothing_is_lost(error: Exception) -> bool:
+    """Tell what a second try may get past if twice is as good as once."""
+    return isinstance(error, exception.OutcomeUnknown) or _nothing_was_written(
+        error
+    )
+
+
+def _retrying(
+    checker: Callable[[Exception], bool],
+) -> oslo_db.api.wrap_db_retry:
+    """Return what tries again for some five seconds, then gives up.
+
+    A deadlock (MariaDB's 1020 and Galera's certification are ones to oslo.db)
+    means that the transaction was rolled back whole.
+    """
+    return oslo_db.api.wrap_db_retry(
+        max_retries=10,
+        retry_interval=0.05,
+        max_retry_interval=1,
+        retry_on_deadlock=True,
+        exception_checker=checker,
+        jitter=True,
+    )
+
+
+class _Stage(enum.Enum):
+    """How far a unit of work had come when something was raised."""
+
+    CONNECTING = enum.auto()
+    WORKING = enum.auto()
+    COMMITTING = enum.auto()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +99,10 @@ class Database:
 
     engine: sa.Engine
     status_format: opts.StatusFormat = opts.StatusFormat.LEGACY
+    #: Who has answered before may come back; nobody waits for a wrong URL.
+    _answered: threading.Event = dataclasses.field(
+        default_factory=threading.Event, init=False, repr=False, compare=False
+    )
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
@@ -73,16 +110,67 @@ class Database:
         with explained(self.engine), self.engine.begin() as connection:
             yield connection
 
-    def run(self, work: Callable[[sa.Connection], _Result]) -> _Result:
-        """Run a unit of work in a transaction, again if the server asks."""
+    def run(
+        self,
+        work: Callable[[sa.Connection], _Result],
+        repeatable: bool = False,
+    ) -> _Result:
+        """Run a unit of work in a transaction, again where that is safe.
 
-        def attempt() -> _Result:
-            with self.engine.begin() as connection:
-                return work(connection)
+        It is when the server rolled the transaction back, and when the
+        connection was lost before COMMIT was sent.
 
-        with explained(self.engine):
-            result: _Result = _retry(attempt)()
+        :param repeatable: twice is as good as once, as for a query: so it is
+            also run again when the answer to COMMIT was lost
+        :raises OutcomeUnknown: the answer to COMMIT was lost
+        :raises ConnectionLost: nobody has answered any more for some
+            seconds; nothing was written, or it was repeatable
+        """
+        attempt = _attempt_repeatable if repeatable else _attempt_once
+        try:
+            result: _Result = attempt(self, work)
+        except (db_exc.DBError, sa_exc.DBAPIError) as error:
+            _explain(self.engine, error)
+            raise
         return result
+
+
+def _attempt(
+    database: Database, work: Callable[[sa.Connection], _Result]
+) -> _Result:
+    stage = _Stage.CONNECTING
+    try:
+        with database.engine.begin() as connection:
+            stage = _Stage.WORKING
+            if not database._answered.is_set():
+                database._answered.set()
+            result = work(connection)
+            stage = _Stage.COMMITTING
+    except (db_exc.DBError, sa_exc.DBAPIError) as error:
+        _explain_loss(database, error, stage)
+        raise
+    return result
+
+
+_attempt_once = _retrying(_nothing_was_written)(_attempt)
+_attempt_repeatable = _retrying(_nothing_is_lost)(_attempt)
+
+
+def _explain_loss(database: Database, error: Exception, stage: _Stage) -> None:
+    """Raise what a lost connection means at a stage; else do nothing."""
+    engine = database.engine
+    if stage is _Stage.COMMITTING:
+        if _leaves_open(engine, error):
+            raise exception.OutcomeUnknown(
+                what='A write', reason=first_line(error)
+            ) from error
+        return
+    if stage is _Stage.WORKING:
+        lost = _is_lost(engine, error)
+    else:
+        lost = database._answered.is_set() and _is_of_connecting(error)
+    if lost:
+        raise _lost(engine.url, error) from error
 
 
 @contextlib.contextmanager
@@ -91,13 +179,20 @@ def explained(engine: sa.Engine) -> Iterator[None]:
     try:
         yield
     except (db_exc.DBError, sa_exc.DBAPIError) as error:
-        if _is_of_connecting(error):
-            raise _unavailable(engine.url, error) from error
-        if _is_our_check(error):
-            raise exception.LegacyRowRefused() from error
-        if needs_expand(engine):
-            raise exception.NotExpanded() from error
+        _explain(engine, error)
         raise
+
+
+def _explain(engine: sa.Engine, error: Exception) -> None:
+    """Raise what to do about an error, if that is known."""
+    if _ended(engine, error):
+        raise _lost(engine.url, error) from error
+    if _is_of_connecting(error):
+        raise _unavailable(engine.url, error) from error
+    if _is_our_check(error):
+        raise exception.LegacyRowRefused() from error
+    if needs_expand(engine):
+        raise exception.NotExpanded() from error
 
 
 def _is_of_connecting(error: Exception) -> bool:
@@ -110,12 +205,46 @@ def _is_of_connecting(error: Exception) -> bool:
     return isinstance(inner, sa_exc.DBAPIError) and inner.statement is None
 
 
+def _ended(engine: sa.Engine, error: Exception) -> bool:
+    """Tell what a driver says when a connection that was there has ended."""
+    origin = _origin(error)
+    return isinstance(
+        origin, engine.dialect.loaded_dbapi.Error
+    ) and engine.dialect.is_disconnect(origin, None, None)
+
+
+def _is_lost(engine: sa.Engine, error: Exception) -> bool:
+    """Tell that the connection is of no use any more.
+
+    oslo.db knows more than the dialect, such as a Galera node that has lost
+    its cluster.
+    """
+    return isinstance(error, db_exc.DBConnectionError) or _ended(engine, error)
+
+
+#: What InnoDB says of a commit that something below or beside it refused, as
+#: Galera does when the node has just lost its cluster.
+_ERROR_DURING_COMMIT = 1180
+
+
+def _leaves_open(engine: sa.Engine, error: Exception) -> bool:
+    """Tell the answers to COMMIT after which it may have happened."""
+    arguments = getattr(_origin(error), 'args', ())
+    return _is_lost(engine, error) or arguments[:1] == (_ERROR_DURING_COMMIT,)
+
+
+def _lost(url: sa.URL, error: Exception) -> exception.ConnectionLost:
+    refused = galera.is_not_ready(error)
+    kind = exception.NodeNotReady if refused else exception.ConnectionLost
+    return kind(url=shown(url), reason=first_line(error))
+
+
 def _unavailable(
     url: sa.URL, error: Exception
 ) -> exception.DatabaseUnavailable:
-    return exception.DatabaseUnavailable(
-        url=shown(url), reason=first_line(error)
-    )
+    refused = galera.is_not_ready(error)
+    kind = exception.NodeNotReady if refused else exception.DatabaseUnavailable
+    return kind(url=shown(url), reason=first_line(error))
 
 
 def shown(url: sa.URL) -> str:
@@ -139,7 +268,8 @@ def needs_expand(engine: sa.Engine) -> bool:
     :raises DatabaseUnavailable: not even that can be found out
     """
     try:
-        return _lacks_columns(sa.inspect(engine))
+        with engine.connect() as connection, galera.caught_up(connection):
+            return _lacks_columns(sa.inspect(connection))
     except (db_exc.DBError, sa_exc.DBAPIError) as error:
         raise _unavailable(engine.url, error) from error
 
@@ -168,7 +298,7 @@ def require_expanded(engine: sa.Engine) -> None:
 
 def first_line(error: BaseException) -> str:
     """Return what an error says, without the SQL and the links below it."""
-    origin = getattr(getattr(error, 'inner_exception', error), 'orig', None)
+    origin = _origin(error)
     text = str(origin if origin is not None else error)
     return text.strip().partition('\n')[0].rstrip('.')
 

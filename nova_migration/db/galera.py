@@ -10,35 +10,128 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Reading what a Galera cluster has committed, on a node that may lag."""
+"""What is different on a node of a Galera cluster.
 
+A node may lag behind what another one has committed, kills transactions that
+are in the way of replicated DDL, and takes no statement without its cluster.
+"""
+
+from collections.abc import Iterable
 from collections.abc import Iterator
 import contextlib
+from typing import Any
+from typing import cast
 
+from oslo_db import exception as db_exc
 import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
+import tenacity
 
 #: Wait before reads, updates and inserts until the node has caught up.
 _EVERYTHING = 7
 
+#: What a node answers that has no cluster, or has stopped for a backup; and
+#: a server whose lock is held.
+_NOT_READY, _LOCK_HELD = 1047, 1205
+
+_IS_NODE = f'{__name__}.is_node'
+
+
+def _code(error: BaseException) -> Any:
+    """Return the server's number for an error, or None."""
+    origin = getattr(getattr(error, 'inner_exception', error), 'orig', None)
+    return (*getattr(origin, 'args', ()), None)[0]
+
+
+def is_not_ready(error: BaseException) -> bool:
+    """Tell the answer of a node that takes no statement now."""
+    return bool(_code(error) == _NOT_READY)
+
 
 def is_node(connection: sa.Connection) -> bool:
-    """Return whether a connection goes to a node of a Galera cluster."""
+    """Return whether a connection goes to a node of a Galera cluster.
+
+    The server is asked once for each connection of the driver.
+    """
     if connection.dialect.name not in ('mysql', 'mariadb'):
         return False
-    query = sa.text("SHOW VARIABLES LIKE 'wsrep_on'")
-    row = connection.execute(query).first()
-    return row is not None and row[1] == 'ON'
+    if _IS_NODE not in connection.info:
+        query = sa.text("SHOW VARIABLES LIKE 'wsrep_on'")
+        row = connection.execute(query).first()
+        connection.info[_IS_NODE] = row is not None and row[1] == 'ON'
+    return cast(bool, connection.info[_IS_NODE])
 
 
 @contextlib.contextmanager
 def caught_up(connection: sa.Connection) -> Iterator[None]:
-    """Read what was committed on any node before; elsewhere do nothing."""
+    """Read what was committed on any node before; elsewhere do nothing.
+
+    It has to come first in a transaction: later, the node does not wait. What
+    the session had, from the server or from ``[database]
+    mysql_wsrep_sync_wait``, it has again afterwards.
+    """
     if not is_node(connection):
         yield
         return
-    set_wait = 'SET SESSION wsrep_sync_wait = '
-    connection.exec_driver_sql(f'{set_wait}{_EVERYTHING}')
+    asked = connection.exec_driver_sql('SELECT @@SESSION.wsrep_sync_wait')
+    before = asked.scalar_one()
+    _wait_before(connection, before | _EVERYTHING)
     try:
         yield
-    finally:
-        connection.exec_driver_sql(f'{set_wait}@@GLOBAL.wsrep_sync_wait')
+    except BaseException:
+        # The error is what is to be told. The pool makes a new connection
+        # in place of one that cannot be set back.
+        try:
+            _give_back(connection, before)
+        except (db_exc.DBError, sa_exc.DBAPIError):
+            connection.invalidate()
+        raise
+    _give_back(connection, before)
+
+
+def _wait_before(connection: sa.Connection, kinds: int) -> None:
+    connection.exec_driver_sql(f'SET SESSION wsrep_sync_wait = {kinds}')
+
+
+def _give_back(connection: sa.Connection, kinds: int) -> None:
+    if not (connection.closed or connection.invalidated):
+        _wait_before(connection, kinds)
+
+
+def wait_until_free(
+    connection: sa.Connection, table: str, seconds: float
+) -> None:
+    """Wait until nobody on this node holds a table; elsewhere do nothing.
+
+    Replicated DDL waits for ``LOCK TABLES`` without end, whatever the
+    session's ``lock_wait_timeout``, and every write of the node behind it;
+    and it kills the transactions that have used the table. So the table is
+    locked for a moment before, without standing in a queue for that.
+
+    :raises DBError: oslo.db's, for error 1205: it was held all the time
+    """
+    if not is_node(connection):
+        return
+    tries = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_held),
+        wait=tenacity.wait_random(0.01, 0.05),
+        stop=tenacity.stop_after_delay(seconds),
+        reraise=True,
+    )
+    tries(connection.exec_driver_sql, f'LOCK TABLES {table} WRITE NOWAIT')
+    connection.exec_driver_sql('UNLOCK TABLES')
+
+
+def _is_held(error: BaseException) -> bool:
+    return bool(_code(error) == _LOCK_HELD)
+
+
+def counters(
+    connection: sa.Connection, names: Iterable[str]
+) -> dict[str, int]:
+    """Return status variables of a node by name; those that it has."""
+    query = sa.text('SHOW GLOBAL STATUS WHERE variable_name IN :names')
+    query = query.bindparams(
+        sa.bindparam('names', list(names), expanding=True)
+    )
+    return {name: int(value) for name, value in connection.execute(query)}

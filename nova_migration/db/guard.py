@@ -22,6 +22,7 @@ import datetime
 import functools
 import re
 from typing import Any
+from typing import cast
 
 from oslo_utils import timeutils
 import sqlalchemy as sa
@@ -36,7 +37,7 @@ from nova_migration.states import Edge
 from nova_migration.states import Machine
 
 #: How often a swap is tried whose expected state is there after all, as on a
-#: Galera node that lags.
+#: Galera node that lags, or whose answer was lost.
 ATTEMPTS = 3
 
 #: What some database cannot hold: PostgreSQL's text no NUL, the columns of
@@ -45,6 +46,13 @@ _NOT_STORABLE = re.compile('[\0\ud800-\udfff\U00010000-\U0010ffff]')
 
 _ESCAPE = '|'
 _T = models.MIGRATIONS
+_ROW = sa.select(
+    _T.c.id,
+    _T.c.state,
+    _T.c.status,
+    _T.c.state_changed_at,
+    _T.c.state_reason,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,19 +147,124 @@ def move(
     :returns: the time of the move, UTC and naive as the columns are
     :raises MigrationNotFound: there is no such row
     :raises TransitionConflict: it is in another state
+    :raises OutcomeUnknown: the connection was lost while the move was
+        committed, and the row does not tell what became of it
+    :raises DatabaseUnavailable: nothing was written
     """
-    statement = _move_statement(machine, edge, reason is not None)
+    values: dict[str, Any] = {'row_id': row_id, 'now': timeutils.utcnow()}
+    if reason is not None:
+        values['reason'] = reason[: models.REASON_LENGTH]
+    doubt: exception.OutcomeUnknown | None = None
     for _attempt in range(ATTEMPTS):
-        now = timeutils.utcnow()
-        values: dict[str, Any] = {'row_id': row_id, 'now': now}
-        if reason is not None:
-            values['reason'] = reason[: models.REASON_LENGTH]
-        if _swap(database, statement, values):
-            return now
-        found = position(database, row_id, machine)
+        try:
+            moved, found = _try(database, machine, edge, values)
+        except exception.OutcomeUnknown as error:
+            # The next try waits for the row's lock, and thereby for what
+            # became of this one.
+            doubt = error
+            continue
+        except exception.DatabaseUnavailable as error:
+            if doubt is not None:
+                raise _unknown(machine, edge, values, doubt) from error
+            raise
+        if moved:
+            return cast(datetime.datetime, values['now'])
         if found.state != edge.source:
             break
+    if doubt is not None:
+        return _settle(database, machine, edge, values, doubt)
     raise _conflict(row_id, edge.event, edge.source, found)
+
+
+def _try(
+    database: engine_mod.Database,
+    machine: Machine,
+    edge: Edge,
+    values: dict[str, Any],
+) -> tuple[bool, Position]:
+    """Swap; return whether that matched, and if not where the row is."""
+    statement = _move_statement(machine, edge, 'reason' in values)
+    if _swap(database, statement, values):
+        return True, Position(edge.target, None)
+    return False, position(database, values['row_id'], machine)
+
+
+@functools.cache
+def _onward(machine: Machine, state: str) -> frozenset[str]:
+    """Return the states that can be come to from a state, without itself."""
+    reached: set[str] = set()
+    ahead = [state]
+    while ahead:
+        here = ahead.pop()
+        there = {e.target for e in machine.table.edges if e.source == here}
+        ahead.extend(there - reached)
+        reached |= there
+    return frozenset(reached - {state})
+
+
+def _settle(
+    database: engine_mod.Database,
+    machine: Machine,
+    edge: Edge,
+    values: dict[str, Any],
+    doubt: exception.OutcomeUnknown,
+) -> datetime.datetime:
+    """Let the row say what became of a write whose answer was lost.
+
+    Its time, to the microsecond, and its reason tell it from a rival's. From
+    where the write led to, others may have moved the row on: that leaves it
+    open. Anywhere else it cannot have been, if everybody is guarded; who
+    writes strings of Nova's need not be.
+
+    :returns: when it was, if it was carried out
+    :raises TransitionConflict: it was not, and somebody else moved the row
+    :raises OutcomeUnknown: the row does not tell
+    """
+    row = _read(database, values['row_id'])
+    found = _position_of(row, machine)
+    now: datetime.datetime = values['now']
+    if found.state == edge.target:
+        if _bears(row, values):
+            return now
+        # A column without fractions keeps no more of it.
+        open_ = row.state_changed_at in (now, now.replace(microsecond=0))
+    else:
+        onward = _onward(machine, edge.target)
+        open_ = found.state in onward or found.state == edge.source
+    if open_ or row.state is None:
+        raise _unknown(machine, edge, values, doubt, found) from doubt
+    raise _conflict(row.id, edge.event, edge.source, found) from doubt
+
+
+def _bears(row: sa.Row[Any], values: dict[str, Any]) -> bool:
+    """Tell whether a row says what a write would have made it say."""
+    now: datetime.datetime = values['now']
+    reasons = row.state_reason or ''
+    # A late report may stand behind it, and there may have been no room.
+    said = values.get('reason', '') in reasons
+    full = len(reasons) == models.REASON_LENGTH
+    return bool(
+        now.microsecond and row.state_changed_at == now and (said or full)
+    )
+
+
+def _unknown(
+    machine: Machine,
+    edge: Edge,
+    values: dict[str, Any],
+    doubt: exception.OutcomeUnknown,
+    found: Position | None = None,
+) -> exception.OutcomeUnknown:
+    return exception.OutcomeUnknown(
+        what=f"Event '{edge.event}' of migration {values['row_id']}"
+        f' ({machine.name})',
+        reason=doubt.reason,
+        migration_id=values['row_id'],
+        event=edge.event,
+        expected=edge.source,
+        target=edge.target,
+        actual=found and (found.state or found.status),
+    )
 
 
 def _conflict(
@@ -166,12 +279,15 @@ def _conflict(
 
 
 def _swap(
-    database: engine_mod.Database, statement: sa.Update, values: dict[str, Any]
+    database: engine_mod.Database,
+    statement: sa.Update,
+    values: dict[str, Any],
+    repeatable: bool = False,
 ) -> bool:
     def swap(connection: sa.Connection) -> bool:
         return connection.execute(statement, values).rowcount == 1
 
-    return database.run(swap)
+    return database.run(swap, repeatable)
 
 
 def absorb(
@@ -193,12 +309,17 @@ def absorb(
         'reason': reason,
         'pattern': _containing(reason),
     }
-    if _swap(database, _absorb_statement(machine, pair.state), values):
-        return
-    # The reason is kept already, or the row is somewhere else.
-    found = position(database, row_id, machine)
-    if found.state != pair.state:
-        raise _conflict(row_id, pair.event, pair.state, found)
+    # A reason that is kept already is not kept again.
+    statement = _absorb_statement(machine, pair.state)
+    for _attempt in range(ATTEMPTS):
+        if _swap(database, statement, values, repeatable=True):
+            return
+        row = _read(database, row_id)
+        found = _position_of(row, machine)
+        if found.state != pair.state:
+            raise _conflict(row_id, pair.event, pair.state, found)
+        if reason in (row.state_reason or ''):
+            return
 
 
 def position(
@@ -212,15 +333,23 @@ def position(
 
     :raises MigrationNotFound: there is no such row
     """
-    query = sa.select(_T.c.state, _T.c.status).where(_T.c.id == row_id)
+    return _position_of(_read(database, row_id), machine)
+
+
+def _read(database: engine_mod.Database, row_id: int) -> sa.Row[Any]:
+    query = _ROW.where(_T.c.id == row_id)
 
     def read(connection: sa.Connection) -> Any:
         with galera.caught_up(connection):
             return connection.execute(query).first()
 
-    row = database.run(read)
+    row: sa.Row[Any] | None = database.run(read, repeatable=True)
     if row is None:
         raise exception.MigrationNotFound(migration_id=row_id)
+    return row
+
+
+def _position_of(row: sa.Row[Any], machine: Machine) -> Position:
     if row.state is None and row.status in machine.legacy:
         return Position(machine.legacy[row.status].name, row.status)
     return Position(row.state, row.status)

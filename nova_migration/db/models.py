@@ -21,12 +21,19 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import orm
+from sqlalchemy.dialects import mysql
 
 from nova_migration.db import nova_schema
 from nova_migration.states import migration
 
 #: How many characters of reasons are kept; the first ones.
 REASON_LENGTH = 4000
+
+#: With fractions, which tell a write from another one of the same second;
+#: MariaDB keeps them only where it is told to.
+_CHANGED_AT = sa.DateTime().with_variant(
+    mysql.DATETIME(fsp=6), 'mysql', 'mariadb'
+)
 
 INDEX = 'migrations_state_and_state_changed_at_idx'
 
@@ -46,7 +53,7 @@ def added_columns() -> tuple[sa.Column[Any], ...]:
     return (
         sa.Column('state', sa.String(migration.LENGTHS.state)),
         sa.Column('state_reason', sa.Text),
-        sa.Column('state_changed_at', sa.DateTime),
+        sa.Column('state_changed_at', _CHANGED_AT),
         sa.Column('legacy_status', sa.String(migration.LENGTHS.status)),
     )
 

@@ -31,6 +31,8 @@ from nova_migration import exception
 from nova_migration.db import adopt
 from nova_migration.db import ddl
 from nova_migration.db import engine as engine_mod
+from nova_migration.db import galera
+from nova_migration.db import models
 
 VERSION_TABLE = 'nova_migration_alembic_version'
 EXPAND = 'expand'
@@ -71,8 +73,11 @@ def _run(
         engine_mod.explained(database.engine),
         database.engine.connect() as connection,
         ddl.lock_timeout(connection),
+        galera.caught_up(connection),
     ):
         ddl.require_supported(connection)
+        # In a transaction of somebody else's alembic would commit nothing.
+        connection.commit()
         command(config(connection), target)
 
 
@@ -102,19 +107,48 @@ def contract(database: engine_mod.Database) -> None:
 
 def revert_contract(database: engine_mod.Database) -> None:
     """Let legacy rows be written again; nothing to do is no error."""
-    if is_contracted(database):
-        _run(database, alembic.command.downgrade, f'{CONTRACT}@{_root()}')
+    if not is_contracted(database):
+        if not _has_checks(database):
+            return
+        # What a killed contract has added is not in the version table yet.
+        _run(database, alembic.command.stamp, f'{CONTRACT}@head')
+    _run(database, alembic.command.downgrade, f'{CONTRACT}@{_root()}')
+
+
+def _has_checks(database: engine_mod.Database) -> bool:
+    with database.transaction() as connection:
+        return any(
+            ddl.has_check(connection, table)
+            for table in models.TABLES
+            if sa.inspect(connection).has_table(table.name)
+        )
 
 
 def revert_expand(database: engine_mod.Database) -> None:
-    """Remove our columns, index and version table.
+    """Remove our columns, index and version table, as far as they are there.
 
     Rows must have been restored: a canonical row's state would be lost.
     """
+    # What a killed expand has added is not in the version table yet.
+    if not is_expanded(database):
+        _run(database, alembic.command.stamp, f'{EXPAND}@head')
     _run(database, alembic.command.downgrade, 'base')
     table = sa.Table(VERSION_TABLE, sa.MetaData())
     with database.transaction() as connection:
         table.drop(connection, checkfirst=True)
+
+
+def is_begun(database: engine_mod.Database) -> bool:
+    """Return whether anything of ours is in the database."""
+    with database.transaction() as connection:
+        if sa.inspect(connection).has_table(VERSION_TABLE):
+            return True
+        ours = {column.name for column in models.added_columns()}
+        return any(
+            ours & ddl.column_names(connection, table)
+            for table in models.TABLES
+            if sa.inspect(connection).has_table(table.name)
+        )
 
 
 def _scripts() -> ScriptDirectory:
@@ -137,6 +171,7 @@ def current(database: engine_mod.Database) -> tuple[str, ...]:
     with (
         engine_mod.explained(database.engine),
         database.engine.connect() as connection,
+        galera.caught_up(connection),
     ):
         context = migration.MigrationContext.configure(
             connection, opts={'version_table': VERSION_TABLE}

@@ -12,9 +12,8 @@
 
 """The data migration, and the way back: short set-based batches.
 
-Batches are found by primary key, so that one costs the same at the end as at
-the beginning, and every run goes on where the last one stopped: what is left
-to do is what the rows themselves say.
+Every run goes on where the last one stopped: what is left to do is what the
+rows themselves say.
 """
 
 from collections.abc import Callable
@@ -24,15 +23,14 @@ import enum
 
 import sqlalchemy as sa
 
+from nova_migration.db import batches
 from nova_migration.db import clauses
 from nova_migration.db import engine as engine_mod
 from nova_migration.db import mapping as mapping_mod
 from nova_migration.db import models
 
-BATCH_SIZE = 1000
-
-#: Less than any id that an INTEGER column holds.
-_BELOW_ALL = -(2**31) - 1
+#: What one transaction did.
+Batch = batches.Batch
 
 Pending = Callable[[sa.Table], sa.ColumnElement[bool]]
 
@@ -42,22 +40,6 @@ class Believed(enum.StrEnum):
 
     STATE = 'state'
     STATUS = 'status'
-
-
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """What one transaction did.
-
-    :param table: the table's name
-    :param seen: rows that were looked at
-    :param changed: rows that were changed; the rest is not known
-    :param last_id: where the next batch begins
-    """
-
-    table: str
-    seen: int
-    changed: int
-    last_id: int
 
 
 def is_legacy(table: sa.Table) -> sa.ColumnElement[bool]:
@@ -75,9 +57,19 @@ def is_inconsistent(table: sa.Table) -> sa.ColumnElement[bool]:
     return sa.and_(is_canonical(table), sa.not_(clauses.consistent(table)))
 
 
+def _by_id(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """Match the same rows, but by no index of the condition's columns.
+
+    With the index on ``state`` a batch would begin with all rows that are
+    left, sorted: SQLite takes it at any time, PostgreSQL as long as it has no
+    statistics of the new column.
+    """
+    return sa.case((condition, 1)) == 1
+
+
 def settle_by(table: sa.Table, believed: Believed) -> sa.Update:
     """Return the UPDATE that ends the contradiction of inconsistent rows."""
-    update = sa.update(table).where(is_inconsistent(table))
+    update = sa.update(table).where(_by_id(is_inconsistent(table)))
     if believed is Believed.STATUS:
         return update.values(state=None, legacy_status=None)
     status = clauses.status_of_state(table.c.state)
@@ -94,11 +86,11 @@ def to_canonical(table: sa.Table, meanings: mapping_mod.Meanings) -> sa.Update:
     state = clauses.state_of_legacy(table, meanings)
     return (
         sa.update(table)
-        .where(is_legacy(table), state.is_not(None))
+        .where(_by_id(is_legacy(table)), state.is_not(None))
         .ordered_values(
             (table.c.legacy_status, clauses.kept_legacy(table, meanings)),
             (table.c.state, state),
-            (table.c.status, clauses.status_of_state(state)),
+            (table.c.status, clauses.status_of_legacy(table, meanings)),
         )
     )
 
@@ -120,7 +112,7 @@ def to_legacy(table: sa.Table) -> sa.Update:
     status = sa.case((untouched, string), else_=table.c.status)
     return (
         sa.update(table)
-        .where(is_canonical(table))
+        .where(_by_id(is_canonical(table)))
         .ordered_values(
             (table.c.status, status),
             (table.c.legacy_status, None),
@@ -129,95 +121,79 @@ def to_legacy(table: sa.Table) -> sa.Update:
     )
 
 
-def _bound(table: sa.Table, pending: sa.ColumnElement[bool]) -> sa.Executable:
-    """Return the query for a batch's last id and its size."""
-    ids = (
-        sa.select(table.c.id)
-        .where(table.c.id > sa.bindparam('last_id'), pending)
-        .order_by(table.c.id)
-        .limit(sa.bindparam('size', type_=sa.Integer()))
-        .subquery()
-    )
-    return sa.select(sa.func.max(ids.c.id), sa.func.count())
-
-
-def _walk(
+def _each(
     database: engine_mod.Database,
-    table: sa.Table,
-    pending: sa.ColumnElement[bool],
-    statement: sa.Update,
-    batch_size: int,
+    manner: batches.Manner | None,
+    batch_size: int | None,
+    job_of: Callable[[sa.Table], batches.Job],
 ) -> Iterator[Batch]:
-    bound = _bound(table, pending)
-    change = statement.where(
-        table.c.id > sa.bindparam('low'), table.c.id <= sa.bindparam('high')
-    )
-
-    def find(connection: sa.Connection) -> tuple[int | None, int]:
-        where = {'last_id': low, 'size': batch_size}
-        last_id, seen = connection.execute(bound, where).one()
-        return last_id, seen
-
-    def write(connection: sa.Connection) -> int:
-        return connection.execute(change, {'low': low, 'high': high}).rowcount
-
-    # Two transactions: SQLite refuses to write in one that began by reading
-    # when somebody else has written since.
-    low = _BELOW_ALL
-    while True:
-        high, seen = database.run(find)
-        if high is None:
-            return
-        yield Batch(table.name, seen, database.run(write), high)
-        low = high
+    manner = manner or batches.Manner()
+    if batch_size is not None:
+        manner = dataclasses.replace(manner, batch_size=batch_size)
+    walk = batches.Walk(database, manner)
+    with walk.open():
+        for table in models.TABLES:
+            yield from walk.over(job_of(table))
 
 
 def migrate(
     database: engine_mod.Database,
     meanings: mapping_mod.Meanings | None = None,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
+    manner: batches.Manner | None = None,
 ) -> Iterator[Batch]:
     """Make legacy rows canonical, batch by batch; stop between any two.
 
     :param meanings: from :func:`nova_migration.db.mapping.meanings_with`
-    :param batch_size: rows in a transaction
+    :param batch_size: rows in a transaction, as in the manner
+    :param manner: how hard the database is worked
+    :raises BatchRefused: a batch did not get through, however small
     """
     meanings = meanings or mapping_mod.meanings_with()
-    for table in models.TABLES:
+
+    def job_of(table: sa.Table) -> batches.Job:
         statement = to_canonical(table, meanings)
-        yield from _walk(
-            database, table, is_legacy(table), statement, batch_size
-        )
+        return batches.Job(table, _by_id(is_legacy(table)), statement)
+
+    return _each(database, manner, batch_size, job_of)
 
 
 def settle(
     database: engine_mod.Database,
     believed: Believed,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
+    manner: batches.Manner | None = None,
 ) -> Iterator[Batch]:
     """End the contradiction of inconsistent rows, before they are migrated.
 
     :param believed: ``status`` makes them legacy rows with the string that
         was written; ``state`` gives them the status of their state again
+    :raises BatchRefused: as :func:`migrate`
     """
-    for table in models.TABLES:
-        yield from _walk(
-            database,
-            table,
-            is_inconsistent(table),
-            settle_by(table, believed),
-            batch_size,
-        )
+
+    def job_of(table: sa.Table) -> batches.Job:
+        statement = settle_by(table, believed)
+        pending = _by_id(is_inconsistent(table))
+        return batches.Job(table, pending, statement)
+
+    return _each(database, manner, batch_size, job_of)
 
 
 def restore(
-    database: engine_mod.Database, batch_size: int = BATCH_SIZE
+    database: engine_mod.Database,
+    batch_size: int | None = None,
+    manner: batches.Manner | None = None,
 ) -> Iterator[Batch]:
-    """Give every canonical row its string back; stop between any two."""
-    for table in models.TABLES:
-        yield from _walk(
-            database, table, is_canonical(table), to_legacy(table), batch_size
-        )
+    """Give every canonical row its string back; stop between any two.
+
+    :raises BatchRefused: as :func:`migrate`
+    """
+
+    def job_of(table: sa.Table) -> batches.Job:
+        pending = _by_id(is_canonical(table))
+        return batches.Job(table, pending, to_legacy(table))
+
+    return _each(database, manner, batch_size, job_of)
 
 
 def count(database: engine_mod.Database, pending: Pending) -> int:
@@ -234,4 +210,4 @@ def count(database: engine_mod.Database, pending: Pending) -> int:
             for table in models.TABLES
         )
 
-    return database.run(work)
+    return database.run(work, repeatable=True)

@@ -208,6 +208,9 @@ class Migration(base.MigrationObject):
             and the row are as before
         :raises TransitionConflict: somebody else moved the row first
         :raises MigrationNotFound: the row is gone
+        :raises OutcomeUnknown: the connection was lost while the move was
+            committed, and the row does not tell what became of it
+        :raises DatabaseUnavailable: nothing was written
         :raises UnknownStatus: nobody knows where the row is
         :raises UnknownWord: the machine has no such event
         """
@@ -303,7 +306,8 @@ class Migration(base.MigrationObject):
     def _follow(self) -> None:
         """Take the row's position; fields to be saved stay as they are."""
         database = base.database_of(self._context)
-        row = type(self)(self._context)._load(api.get(database, self.id))
+        newest = api.get_committed(database, self.id)
+        row = type(self)(self._context)._load(newest)
         for name in _POSITION:
             self.__dict__[_ATTRIBUTES[name]] = getattr(row, name)
 
@@ -409,7 +413,7 @@ class Migration(base.MigrationObject):
         values.pop('id', None)
         reported, self._reported_status = self._reported_status, None
         if reported is not None:
-            current = api.get(database, self.id)
+            current = api.get_committed(database, self.id)
             type(self)(self._context)._load(current).report_legacy_status(
                 reported
             )

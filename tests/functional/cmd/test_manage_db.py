@@ -692,9 +692,9 @@ class OddRowsTest(NovaDatabase, base.DatabaseTest, test_base.TestCase):
         row_id = self.overwrite(MACHINES[KIND].table.start, 'x')
         settle = upgrade.settle
 
-        def interrupted(*args):
+        def interrupted(*args, **options):
             os.kill(os.getpid(), signal.SIGINT)
-            yield from settle(*args)
+            yield from settle(*args, **options)
 
         self.useFixture(fixtures.MonkeyPatch(_SETTLE, interrupted))
         self.fill((KIND, MACHINES[KIND].table.start.legacy))
@@ -802,7 +802,11 @@ class ProgressTest(NovaDatabase, base.DatabaseTest, test_base.TestCase):
                 [line.split(',')[0] for line in lines],
             )
             for line in lines:
-                self.assertRegex(line, r', [\d,]+ rows/s, [\d,]+ s left$')
+                self.assertRegex(
+                    line,
+                    r', [\d,]+ rows/s, [\d,]+ s left, batches of 1 rows,'
+                    r' paused for 0 s$',
+                )
             self.assertEqual(1, len(result.out.splitlines()))
             self.assertRegex(result.out, pattern)
 

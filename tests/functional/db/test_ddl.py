@@ -13,9 +13,11 @@
 """The statements of expand and contract, and what they do beside others."""
 
 import contextlib
+import threading
 import time
 from unittest import mock
 
+from oslo_db import exception as db_exc
 import sqlalchemy as sa
 
 from nova_migration import exception
@@ -229,6 +231,57 @@ class Locks(DdlTest):
                     )
                 )
                 self.assertEqual(0, invalid)
+
+    @base.only_on('postgresql')
+    def test_killed_index(self):
+        """The invalid index of a build that was killed is built again."""
+        schema.expand(self.db)
+        models.STATE_INDEX.drop(self.db.engine)
+        with self.db.engine.begin() as connection:
+            connection.exec_driver_sql(f'DELETE FROM {schema.VERSION_TABLE}')
+        builder = self.open()
+        failed = []
+
+        def build():
+            try:
+                schema.expand(builder)
+            except (db_exc.DBError, exception.DatabaseError) as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=build)
+        with self.holding(models.MIGRATIONS):
+            thread.start()
+            self.terminate('CREATE INDEX CONCURRENTLY%')
+            thread.join()
+        self.assertEqual(1, len(failed))
+        self.assertEqual([False], self.validity())
+        schema.expand(self.db)
+        self.assertEqual([True], self.validity())
+
+    def terminate(self, like):
+        """End the connection that waits with a statement, once it does."""
+        query = sa.text(
+            'SELECT pg_terminate_backend(pid) FROM pg_stat_activity'
+            ' WHERE datname = current_database() AND query LIKE :like'
+            " AND wait_event_type = 'Lock'"
+        )
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with self.db.engine.connect() as connection:
+                if connection.execute(query, {'like': like}).first():
+                    return
+            time.sleep(0.05)
+        self.fail(f'nobody waited with {like}')
+
+    def validity(self):
+        """Return whether each index of ours is valid."""
+        query = sa.text(
+            'SELECT indisvalid FROM pg_index'
+            ' WHERE indexrelid = to_regclass(:name)'
+        )
+        with self.db.engine.connect() as connection:
+            name = {'name': models.INDEX}
+            return list(connection.scalars(query, name))
 
     def test_contract(self):
         """Contract gives up too, and a second run finishes it."""

@@ -453,6 +453,34 @@ class HalfApplied(RevisionTest):
             self.assert_contracted()
             self.assertTrue(schema.is_contracted(self.db))
 
+    def test_back_from_half_a_check(self):
+        """What a killed contract has added is removed on the way back."""
+        for table in models.TABLES:
+            self.drop_everything()
+            schema.expand(self.db)
+            schema.contract(self.db)
+            self.forget(ADD_COLUMNS)
+            self.drop_check(table)
+            schema.revert_contract(self.db)
+            for each in models.TABLES:
+                self.assert_takes(each, legacy=True)
+            self.assertTrue(schema.is_expanded(self.db))
+            schema.revert_contract(self.db)
+            self.assertTrue(schema.is_expanded(self.db))
+
+    def test_back_from_half_of_the_columns(self):
+        """What a killed expand has added is removed on the way back."""
+        for main, shadow, index in (
+            (OURS[:2], [], False),
+            (OURS, OURS[1:], True),
+            (OURS, OURS, True),
+        ):
+            self.half(main, shadow, index)
+            self.assertTrue(schema.is_begun(self.db))
+            schema.revert_expand(self.db)
+            self.assert_not_expanded()
+            self.assertFalse(schema.is_begun(self.db))
+
     def drop_check(self, table):
         """Take the check off one table, as if it had not been reached."""
         name = models.constraint_name(table)

@@ -35,6 +35,9 @@ from tests import base
 class Workers(fixtures.Fixture):
     """Several processes, each of which answers a question at a time."""
 
+    #: What each process runs.
+    MODULE = __name__
+
     def __init__(self, count, url):
         self.count = count
         self.url = url
@@ -55,7 +58,7 @@ class Workers(fixtures.Fixture):
 
     def _popen(self, stderr):
         return subprocess.Popen(
-            [sys.executable, '-m', __name__, self.url],
+            [sys.executable, '-m', self.MODULE, self.url],
             cwd=base.ROOT,
             env={**os.environ, 'PYTHONPATH': str(base.ROOT)},
             stdin=subprocess.PIPE,

@@ -31,57 +31,53 @@ class CarryOutTest(base.TestCase):
     """To the end, or to a boundary before it."""
 
     def test_to_the_end(self):
-        """Without a limit all rows are counted."""
-        work = db.carry_out([batch(), batch(3)], 20, 'migrate', None)
+        """All rows that were changed are counted."""
+        work = db.carry_out(lambda _stop: [batch(), batch(3)], 20, 'migrate')
         self.assertEqual(db.Work(changed=13), work)
-
-    def test_limit(self):
-        """At the limit no further batch is begun."""
-        left = iter([batch(), batch(), batch()])
-        work = db.carry_out(left, 30, 'migrate', 20)
-        self.assertEqual(db.Work(changed=20, stopped=True), work)
-        self.assertEqual(1, len(list(left)))
-
-    def test_rows_that_nobody_knows_do_not_count(self):
-        """A batch of unknown rows does not use up the limit."""
-        work = db.carry_out([batch(0), batch(4)], 20, 'migrate', 5)
-        self.assertEqual(db.Work(changed=4), work)
 
     def test_signal(self):
         """After a signal no further batch is begun."""
 
-        def working():
+        def working(_stop):
             yield batch()
             os.kill(os.getpid(), signal.SIGINT)
             yield batch()
             raise AssertionError('a batch was begun after the signal')
 
-        work = db.carry_out(working(), 30, 'migrate', None)
-        self.assertEqual(
-            db.Work(changed=20, stopped=True, interrupted=True), work
-        )
+        work = db.carry_out(working, 30, 'migrate')
+        self.assertEqual(db.Work(changed=20, interrupted=True), work)
+
+    def test_signal_in_a_pause(self):
+        """A pause is over with a signal, and tells that the work is, too."""
+
+        def working(stop):
+            yield batch()
+            os.kill(os.getpid(), signal.SIGTERM)
+            if stop.wait(3600):
+                yield batch()
+
+        work = db.carry_out(working, 30, 'migrate')
+        self.assertEqual(db.Work(changed=10, interrupted=True), work)
 
     def test_signal_in_the_last_batch(self):
         """A signal during the look for a further batch is not forgotten."""
 
-        def working():
+        def working(_stop):
             yield batch()
             os.kill(os.getpid(), signal.SIGINT)
 
-        work = db.carry_out(working(), 10, 'migrate', None)
+        work = db.carry_out(working, 10, 'migrate')
         self.assertEqual(10, work.changed)
         self.assertTrue(work.interrupted)
 
     def test_signal_before_the_first_batch(self):
         """A signal while there is nothing to do is not forgotten."""
 
-        def working():
+        def working(_stop):
             os.kill(os.getpid(), signal.SIGINT)
             yield from ()
 
-        self.assertTrue(
-            db.carry_out(working(), 0, 'migrate', None).interrupted
-        )
+        self.assertTrue(db.carry_out(working, 0, 'migrate').interrupted)
 
 
 class NumbersTest(base.TestCase):
@@ -98,15 +94,17 @@ class NumbersTest(base.TestCase):
         for text in ('', 'x', '1.5'):
             self.assertRaises(ValueError, db.positive, text)
 
-    def test_batch_size(self):
-        """A batch is no larger than the whole run may be."""
-        for size, limit, expected in (
-            (1000, None, 1000),
-            (1000, 10, 10),
-            (10, 1000, 10),
-        ):
-            args = argparse.Namespace(batch_size=size, max_count=limit)
-            self.assertEqual(expected, db.batch_size(args))
+    def test_percent(self):
+        """A share of time leaves some of it for the work."""
+        self.assertEqual([0, 99], [db.percent('0'), db.percent('99')])
+        for text in ('-1', '100'):
+            self.assertRaises(argparse.ArgumentTypeError, db.percent, text)
+
+    def test_seconds(self):
+        """A length of time is finite, and may be a fraction or nothing."""
+        self.assertEqual([0, 0.5], [db.seconds('0'), db.seconds('0.5')])
+        for text in ('-0.1', 'inf', 'nan'):
+            self.assertRaises(argparse.ArgumentTypeError, db.seconds, text)
 
     def test_exit_codes_are_apart(self):
         """No two outcomes of a command have the same exit code."""

@@ -1,0 +1,47 @@
+"""The model that the other tests check histories with."""
+
+from nova_migration.states import MACHINES
+from tests import base
+from tests.stress import oracle
+
+_LIVE = oracle.MODELS['live-migration']
+_BEGIN = [
+    ('queued', 'prepare', 'preparing'),
+    ('accepted', 'queue', 'queued'),
+]
+
+
+class OracleTest(base.TestCase):
+    """What the model takes for a history, and what it does not."""
+
+    def test_path(self):
+        """Moves in any order are a path, if they are one."""
+        self.assertEqual(
+            ['accepted', 'queued', 'preparing'], _LIVE.path(_BEGIN)
+        )
+
+    def test_no_path(self):
+        """A wrong step, a gap, or two ways out of a state is no path."""
+        for moves in (
+            [*_BEGIN, ('preparing', 'run', 'completed')],
+            [*_BEGIN, ('preparing', 'complete', 'completed')],
+            [*_BEGIN, ('preparing', 'claim', 'preparing')],
+            [*_BEGIN, ('running', 'complete', 'completed')],
+            [*_BEGIN, ('queued', 'cancel', 'cancelled')],
+            [*_BEGIN, _BEGIN[0]],
+        ):
+            self.assertRaises(AssertionError, _LIVE.path, moves)
+
+    def test_library(self):
+        """The library's table and the list that was typed by hand agree."""
+        self.assertEqual(MACHINES.keys(), oracle.MODELS.keys())
+        for name, model in oracle.MODELS.items():
+            table = MACHINES[name].table
+            self.assertEqual(
+                {(e.source, e.event): e.target for e in table.edges},
+                model.moved,
+            )
+            self.assertEqual(
+                {(pair.state, pair.event) for pair in table.absorbed},
+                model.absorbed,
+            )
