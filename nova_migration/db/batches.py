@@ -333,7 +333,14 @@ class Walk:
             LOG.info(message, reason)
 
     def _pressure(self, at_once: bool = False) -> str | None:
-        return self._watch.pressure(self._session.connection(), at_once)
+        try:
+            return self._watch.pressure(self._session.connection(), at_once)
+        except (db_exc.DBError, sa_exc.DBAPIError) as error:
+            if not _is_loss(error):
+                raise
+            # The batch that comes next will find out for how long.
+            self._session.drop()
+            return None
 
     def _persist(
         self,
@@ -362,16 +369,17 @@ class Walk:
         lost = _is_loss(error)
         if lost:
             self._session.drop()
-        if not (lost or _is_conflict(error)):
-            with engine_mod.explained(self._database.engine):
-                raise error
-        if tries == ATTEMPTS:
+        last = tries == ATTEMPTS
+        if last and not lost and _is_conflict(error):
             raise exception.BatchRefused(
                 table=job.table.name,
                 low=max(low, 0),
                 tries=tries,
                 reason=engine_mod.first_line(error),
             ) from error
+        if last or not (lost or _is_conflict(error)):
+            with engine_mod.explained(self._database.engine):
+                raise error
         self._pace.conflicted()
         LOG.debug('Batch of %s after %s: %s', job.table.name, low, error)
         time.sleep(random.uniform(0, min(BACKOFF, 0.05 * 2**tries)))

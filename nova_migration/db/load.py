@@ -151,9 +151,9 @@ class Watch:
         try:
             with connection.begin():
                 return gauge.read(connection)
-        except db_exc.DBConnectionError:
-            raise
         except (db_exc.DBError, sa_exc.DBAPIError) as error:
+            if connection.invalidated:
+                raise
             self._gauges = [each for each in self._gauges if each is not gauge]
             LOG.info(
                 'What the servers behind this one say cannot be read (%s):'

@@ -767,6 +767,14 @@ class UsageTest(NovaDatabase, base.DatabaseTest, test_base.TestCase):
                 for wrong in ('0', '-1', 'x', '', '1.5', '1e3'):
                     self.assert_refused('db', command, f'{option}={wrong}')
 
+    def test_shares_and_times(self):
+        """A share of time is below 100, and a time has an end."""
+        for command in ('upgrade', 'restore'):
+            for wrong in ('-1', '100', 'x', '', '1.5'):
+                self.assert_refused('db', command, f'--throttle={wrong}')
+            for wrong in ('-1', 'inf', 'nan', 'x', ''):
+                self.assert_refused('db', command, f'--max-lag={wrong}')
+
     def test_unknown_options_and_arguments(self):
         """What a command does not have is refused."""
         for command in ('upgrade', 'restore', 'check', 'census', 'version'):
@@ -809,6 +817,16 @@ class ProgressTest(NovaDatabase, base.DatabaseTest, test_base.TestCase):
                 )
             self.assertEqual(1, len(result.out.splitlines()))
             self.assertRegex(result.out, pattern)
+
+    def test_throttle(self):
+        """A throttled run does the same work."""
+        for command, pattern in (
+            (['upgrade', '--migrate'], MIGRATED),
+            (['restore'], RESTORED),
+        ):
+            options = ['--batch-size', 2, '--throttle', 50, '--max-lag', 0.5]
+            result = self.work('db', *command, *options)
+            self.assertEqual(5, numbers(pattern, result)[0])
 
     def test_no_lines_when_quiet(self):
         """-q keeps them away."""

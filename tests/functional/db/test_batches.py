@@ -174,6 +174,25 @@ class Conflicts(BatchesTest):
         self.assertEqual(8, sum(batch.changed for batch in work))
         self.assertEqual(0, self.left())
 
+    def test_connection_lost_in_a_look(self):
+        """A connection that is cut while others are looked at is no end."""
+        self.fill(4)
+        cut = []
+
+        class Cutting:
+            def read(_self, connection):
+                if not cut:
+                    cut.append(self.own_id(connection))
+                    self.kill(*cut)
+                self.own_id(connection)
+
+        self.useFixture(
+            fixtures.MonkeyPatch(_GAUGES, lambda *_rest: [Cutting()])
+        )
+        list(self.migrate())
+        self.assertEqual((1, 0), (len(cut), self.left()))
+        self.assertNotIn('cannot be read', self.log.output)
+
     def test_other_errors(self):
         """What a second try would not mend is not tried again."""
         self.fill(2)

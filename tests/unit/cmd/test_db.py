@@ -18,6 +18,8 @@ import os
 import signal
 
 from nova_migration.cmd import db
+from nova_migration.cmd import progress
+from nova_migration.db import batches
 from nova_migration.db import upgrade
 from tests import base
 
@@ -105,6 +107,15 @@ class NumbersTest(base.TestCase):
         self.assertEqual([0, 0.5], [db.seconds('0'), db.seconds('0.5')])
         for text in ('-0.1', 'inf', 'nan'):
             self.assertRaises(argparse.ArgumentTypeError, db.seconds, text)
+
+    def test_manner(self):
+        """What the command line says is how the database is worked."""
+        args = argparse.Namespace(
+            batch_size=7, max_count=None, throttle=75, max_lag=1.5
+        )
+        stop = progress.Stop()
+        manner = db.manner_of(args, stop)
+        self.assertEqual(batches.Manner(7, None, 0.75, 1.5, stop.wait), manner)
 
     def test_exit_codes_are_apart(self):
         """No two outcomes of a command have the same exit code."""

@@ -72,6 +72,16 @@ class FollowedTest(base.TestCase):
             r' paused for 0 s$',
         )
 
+    def test_pauses_are_told(self):
+        """A line says for how long it has been waited so far."""
+        self.useFixture(fixtures.MonkeyPatch(_INTERVAL, 0))
+        work = [upgrade.Batch('migrations', 5, 5, n, 1.0, 2.0) for n in (1, 2)]
+        with contextlib.redirect_stderr(io.StringIO()):
+            list(progress.followed(work, 10, 'migrate'))
+        first, second = self.log.output.splitlines()
+        self.assertTrue(first.endswith('batches of 5 rows, paused for 2 s'))
+        self.assertTrue(second.endswith('paused for 4 s'))
+
     def test_lines_are_an_interval_apart(self):
         """Work that is done within the interval says nothing."""
         self.follow(io.StringIO())
@@ -121,6 +131,13 @@ class StopTest(base.TestCase):
                 os.kill(os.getpid(), number)
                 self.assertTrue(stop.requested)
             self.assertIn('Stopping when this batch is done', self.log.output)
+
+    def test_wait(self):
+        """A wait goes to its end, and after a signal no more."""
+        with progress.stop_on_signal() as stop:
+            self.assertTrue(stop.wait(0.001))
+            os.kill(os.getpid(), signal.SIGTERM)
+            self.assertFalse(stop.wait(3600))
 
     def test_second_signal(self):
         """The second signal ends the work at once."""
