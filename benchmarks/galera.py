@@ -58,7 +58,7 @@ _UPDATE = (
 def _write(url, ids, pipe):
     """Change random rows at a steady rate, and send what each change took.
 
-    What is measured begins when the change was due.
+    Tries that the server refuses are in the time of the change.
     """
     parsed = sa.make_url(url)
     connection = pymysql.connect(
@@ -71,6 +71,7 @@ def _write(url, ids, pipe):
     chance = random.Random(parsed.port)
     seconds, answers = [], collections.Counter()
     pipe.send('ready')
+    pipe.recv()
     due = time.monotonic()
     with connection.cursor() as cursor:
         while not pipe.poll(max(due - time.monotonic(), 0)):
@@ -107,6 +108,8 @@ def writing(urls, ids):
         ours.recv()
         pipes.append(ours)
         processes.append(process)
+    for pipe in pipes:
+        pipe.send('begin')
     try:
         yield seen
     finally:
