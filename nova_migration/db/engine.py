@@ -74,14 +74,22 @@ class Database:
 
     def run(self, work: Callable[[sa.Connection], _Result]) -> _Result:
         """Run a unit of work in a transaction, again if the server asks."""
-
-        def attempt() -> _Result:
-            with self.engine.begin() as connection:
-                return work(connection)
-
-        with explained(self.engine):
-            result: _Result = _retry(attempt)()
+        try:
+            result: _Result = _attempt_again(self.engine, work)
+        except (db_exc.DBError, sa_exc.DBAPIError) as error:
+            _explain(self.engine, error)
+            raise
         return result
+
+
+def _attempt(
+    engine: sa.Engine, work: Callable[[sa.Connection], _Result]
+) -> _Result:
+    with engine.begin() as connection:
+        return work(connection)
+
+
+_attempt_again: Callable[..., Any] = _retry(_attempt)
 
 
 @contextlib.contextmanager
@@ -90,13 +98,18 @@ def explained(engine: sa.Engine) -> Iterator[None]:
     try:
         yield
     except (db_exc.DBError, sa_exc.DBAPIError) as error:
-        if _is_of_connecting(error):
-            raise _unavailable(engine.url, error) from error
-        if _is_our_check(error):
-            raise exception.LegacyRowRefused() from error
-        if needs_expand(engine):
-            raise exception.NotExpanded() from error
+        _explain(engine, error)
         raise
+
+
+def _explain(engine: sa.Engine, error: Exception) -> None:
+    """Raise what to do about an error, if that is known."""
+    if _is_of_connecting(error):
+        raise _unavailable(engine.url, error) from error
+    if _is_our_check(error):
+        raise exception.LegacyRowRefused() from error
+    if needs_expand(engine):
+        raise exception.NotExpanded() from error
 
 
 def _is_of_connecting(error: Exception) -> bool:
@@ -179,6 +192,9 @@ def from_url(
     :raises DatabaseUnavailable: nobody answers there
     """
     parsed = _parse(url)
+    # It sleeps after each transaction to let other greenthreads run, which
+    # they do already while this one waits for the server.
+    options.setdefault('thread_checkin', False)
     manager = enginefacade.transaction_context()
     manager.configure(connection=parsed, **options)
     try:
