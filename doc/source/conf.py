@@ -40,6 +40,7 @@ extensions = [
     'sphinx.ext.graphviz',
     'sphinxcontrib.programoutput',
     'machines',
+    'measured',
     'qemu_streams',
     'session',
 ]

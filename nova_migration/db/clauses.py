@@ -57,6 +57,15 @@ def _exact_bytes(element: exact, compile_: Any, **kw: Any) -> str:
     return f'CAST({compile_.process(element.clauses, **kw)} AS BINARY)'
 
 
+def constant(word: str) -> sa.ColumnElement[str]:
+    """Return a word of the table as a part of the SQL, not as a parameter.
+
+    A statement that is sent often would else have each one put in again.
+    """
+    quoted = word.replace("'", "''")
+    return sa.literal_column(f"'{quoted}'", sa.String())
+
+
 def text_of(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """Read a column as plain text, whatever an enumeration says of it."""
     return sa.type_coerce(column, sa.String())

@@ -315,6 +315,9 @@ def from_url(
     :raises DatabaseUnavailable: nobody answers there
     """
     parsed = _parse(url)
+    # It sleeps after each transaction to let other greenthreads run, which
+    # they do already while this one waits for the server.
+    options.setdefault('thread_checkin', False)
     manager = enginefacade.transaction_context()
     manager.configure(connection=parsed, **options)
     try:

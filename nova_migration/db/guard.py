@@ -87,10 +87,15 @@ def _reasons() -> sa.ColumnElement[Any]:
 
 
 def _expected(machine: Machine, state: str) -> sa.ColumnElement[bool]:
-    legacy = clauses.exact(_T.c.status).in_(machine.state(state).spellings)
+    status = clauses.exact(_T.c.status)
+    spellings = machine.state(state).spellings
+    legacy = sa.or_(*(status == clauses.constant(word) for word in spellings))
     return sa.and_(
         _T.c.id == sa.bindparam('row_id'),
-        sa.or_(_T.c.state == state, sa.and_(_T.c.state.is_(None), legacy)),
+        sa.or_(
+            _T.c.state == clauses.constant(state),
+            sa.and_(_T.c.state.is_(None), legacy),
+        ),
     )
 
 
@@ -106,12 +111,20 @@ def _move_statement(machine: Machine, edge: Edge, reason: bool) -> sa.Update:
     values: list[tuple[Any, Any]] = [
         (
             _T.c.status,
-            sa.case((legacy_row, target.legacy), else_=target.status),
+            sa.case(
+                (legacy_row, clauses.constant(target.legacy)),
+                else_=clauses.constant(target.status),
+            ),
         ),
-        (_T.c.legacy_status, None),
+        (_T.c.legacy_status, sa.null()),
         (_T.c.state_changed_at, sa.bindparam('now')),
         (_T.c.updated_at, sa.bindparam('now')),
-        (_T.c.state, sa.case((legacy_row, None), else_=target.name)),
+        (
+            _T.c.state,
+            sa.case(
+                (legacy_row, sa.null()), else_=clauses.constant(target.name)
+            ),
+        ),
     ]
     if reason:
         values.insert(0, (_T.c.state_reason, _reasons()))

@@ -112,8 +112,11 @@ def sets_state(
     @functools.wraps(method)
     def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         self: Any = args[0]
-        with self._setting_state():
+        before, self.state_may_be_set = self.state_may_be_set, True
+        try:
             return method(*args, **kwargs)
+        finally:
+            self.state_may_be_set = before
 
     return wrapper
 

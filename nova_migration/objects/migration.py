@@ -216,7 +216,7 @@ class Migration(base.MigrationObject):
         """
         machine, state = self._position()
         ask = functools.partial(machine.decide, event=event)
-        return self._carry_out(state, ask, event, reason)
+        return self._carry_out(machine, state, ask, event, reason)
 
     @base.sets_state
     @base.remotable
@@ -231,7 +231,8 @@ class Migration(base.MigrationObject):
         machine, state = self._position()
         target = machine.state_of_legacy(status)
         ask = functools.partial(machine.report, target=target.name)
-        return self._carry_out(state, ask, f'report of {status}', reason)
+        said = f'report of {status}'
+        return self._carry_out(machine, state, ask, said, reason)
 
     def _position(self) -> tuple[Machine, str]:
         if not self.obj_attr_is_set('id'):
@@ -248,6 +249,7 @@ class Migration(base.MigrationObject):
 
     def _carry_out(
         self,
+        machine: Machine,
         state: str,
         ask: Callable[[str], Outcome],
         event: str,
@@ -262,7 +264,7 @@ class Migration(base.MigrationObject):
         reason = _storable(reason)
         try:
             if isinstance(outcome, Edge):
-                return self._move(outcome, reason)
+                return self._move(machine, outcome, reason)
             if isinstance(outcome, Absorbed):
                 return self._absorb(outcome, reason)
         except exception.TransitionConflict as conflict:
@@ -271,14 +273,14 @@ class Migration(base.MigrationObject):
             migration_id=self.id,
             state=str(self.state),
             event=event,
-            machine=self.machine.name,
+            machine=machine.name,
             allowed=', '.join(self.allowed_events) or 'nothing',
         )
 
-    def _move(self, edge: Edge, reason: str | None) -> str:
+    def _move(self, machine: Machine, edge: Edge, reason: str | None) -> str:
         database = base.database_of(self._context)
-        now = guard.move(database, self.id, self.machine, edge, reason)
-        target = self.machine.state(edge.target)
+        now = guard.move(database, self.id, machine, edge, reason)
+        target = machine.state(edge.target)
         self._obj_state = MigrationState(target.name)
         self._obj_status = MigrationStatus(target.status)
         self._obj_legacy_status = None

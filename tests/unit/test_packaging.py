@@ -28,6 +28,9 @@ from tests import base
 ROOT = base.ROOT
 ALEMBIC = ROOT / 'alembic'
 
+#: Folders with source of ours.
+SOURCES = ('nova_migration', 'alembic', 'benchmarks', 'tests', 'tools')
+
 
 #: Ours, Nova where it is installed, and what extras bring.
 NOT_REQUIRED = {'nova', 'nova_migration', 'oslo_messaging', 'qemu'}
@@ -205,7 +208,7 @@ class ConfigurationTest(base.TestCase):
 
     def test_every_source_has_the_licence(self):
         """Every Python file that is not empty begins with the licence."""
-        for folder in ('nova_migration', 'alembic', 'tests', 'tools'):
+        for folder in SOURCES:
             for module in (ROOT / folder).rglob('*.py'):
                 text = module.read_text()
                 if text:

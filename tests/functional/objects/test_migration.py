@@ -542,6 +542,22 @@ class Move(ObjectTest):
             sa.event.remove(*event)
             self.assertEqual(['UPDATE'], [s for s in sent if s != 'BEGIN'])
 
+    def test_no_machine_of_its_own(self):
+        """Objects are loaded and moved by the machines that are there."""
+
+        def refuse(*_arguments, **_named):
+            raise AssertionError('a machine was built')
+
+        (row_id, _canonical) = self.fill(LIVE, LIVE.table.start.name)
+        with fixtures.MonkeyPatch(
+            'automaton.machines.FiniteMachine.__init__', refuse
+        ):
+            migration = self.load(row_id)
+            for event in ('queue', 'prepare', 'run', 'complete'):
+                migration.process_event(event)
+
+        self.assertEqual('completed', migration.state)
+
     def test_migrated_meanwhile(self):
         """A row that migrate turned canonical still moves, and back."""
         legacy, _canonical = self.fill(LIVE, 'queued')

@@ -1,0 +1,172 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The command line: what to measure, on which servers, and how to show it."""
+
+import argparse
+from collections.abc import Sequence
+import importlib
+import pathlib
+import signal
+import sys
+import time
+
+import sqlalchemy as sa
+
+from benchmarks import databases
+from benchmarks import files
+from benchmarks import measure
+from benchmarks import report
+from benchmarks import scenarios
+
+#: Scenarios in the order in which they are run, with what they measure.
+SCENARIOS = {
+    'step': 'an event in memory, beside automaton and the peers',
+    'write': 'a guarded transition, beside the driver, Core, oslo.db, Nova',
+    'load': 'a list of 10,000 rows, beside Nova and rows without objects',
+    'upgrade': 'migrate and restore, beside one UPDATE and Nova, and a writer',
+    'ddl': 'expand and contract, beside a writer',
+}
+
+#: What has nothing to do with a database.
+IN_MEMORY = ('step',)
+
+_EPILOG = """\
+scenarios:
+{scenarios}
+
+examples:
+  python -m benchmarks step write
+  python -m benchmarks write --database mariadb --rounds 31
+  python -m benchmarks upgrade --rows 100000 --save results.json
+  python -m benchmarks show results.json
+  python -m benchmarks summary results.json
+  python -m benchmarks plot results.json --folder doc/source/contributor
+
+A database of a run's own is made on each server and dropped afterwards.
+Ratios are medians of the rounds' ratios, with the tenth and the ninetieth
+percentile; the contenders of a round take turns.
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    lines = (f'  {name:8} {text}' for name, text in SCENARIOS.items())
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmarks',
+        description='Measure this project beside Nova, the raw drivers and'
+        ' other state machines.',
+        epilog=_EPILOG.format(scenarios='\n'.join(lines)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        'scenario', nargs='*', metavar='SCENARIO', help='default: all of them'
+    )
+    parser.add_argument(
+        '--database',
+        action='append',
+        metavar='URL',
+        help=f'a server, or one of {", ".join(databases.SERVERS)}; may be'
+        ' given more than once (default: all three)',
+    )
+    parser.add_argument('--rows', type=int, help='rows in the table')
+    parser.add_argument('--rounds', type=int, help='how often each is timed')
+    parser.add_argument(
+        '--smoke', action='store_true', help='few rows, to see that all runs'
+    )
+    parser.add_argument(
+        '-f', '--format', choices=('table', 'json'), default='table'
+    )
+    parser.add_argument(
+        '--save',
+        type=pathlib.Path,
+        metavar='FILE',
+        help='keep the results, in place of earlier ones of the same'
+        ' scenarios and servers',
+    )
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what the command line asks for; return its exit status."""
+    if arguments and arguments[0] in files.WAYS:
+        return files.main(arguments)
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    for name in asked.scenario:
+        if name not in SCENARIOS:
+            parser.error(
+                f'no scenario {name!r}; choose from {", ".join(SCENARIOS)}'
+            )
+    # The databases that were made are dropped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit('terminated'))
+    found = report.Results(report.machine(), {}, [])
+    for name in asked.scenario or SCENARIOS:
+        for server in _servers(asked, name):
+            found.update(_measured(asked, name, server, arguments))
+            if asked.save:
+                report.save(asked.save, found)
+    print(report.show(found, asked.format))
+    return 0
+
+
+def _servers(asked: argparse.Namespace, name: str) -> list[sa.URL | None]:
+    if name in IN_MEMORY:
+        return [None]
+    return [
+        databases.server_url(server)
+        for server in asked.database or databases.SERVERS
+    ]
+
+
+def _measured(
+    asked: argparse.Namespace,
+    name: str,
+    server: sa.URL | None,
+    arguments: Sequence[str],
+) -> report.Results:
+    """Run one scenario on one server."""
+    scenario: scenarios.Scenario = importlib.import_module(
+        f'benchmarks.scenarios.{name}'
+    ).run
+    plan = scenarios.Plan(
+        server=server or sa.make_url('sqlite://'),
+        rows=asked.rows,
+        rounds=asked.rounds,
+        smoke=asked.smoke,
+    )
+    measure.say(f'{name}: {plan.server.get_backend_name()}')
+    began = time.monotonic()
+    results = list(scenario(plan))
+    run = {
+        'command': _command(arguments),
+        'seconds': round(time.monotonic() - began),
+    }
+    if server is not None:
+        run['server'] = databases.version(server)
+    key = (name, results[0].database)
+    return report.Results(report.machine(), {key: run}, results)
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """Return the command without what says where and not what."""
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    words = ['python -m benchmarks', *asked.scenario]
+    for server in asked.database or ():
+        known = server in databases.SERVERS
+        words.append(
+            f'--database {server if known else sa.make_url(server)!r}'
+        )
+    for name in ('rows', 'rounds'):
+        if getattr(asked, name) is not None:
+            words.append(f'--{name} {getattr(asked, name)}')
+    return ' '.join(words + ['--smoke'] * asked.smoke)
