@@ -160,6 +160,13 @@ def change(row: Row, asked: str | None, seen: Seen | None = None) -> Verdict:
         same = seen is not None and seen.status == asked == row.status
         result = Result.UNCHANGED if same else Result.ABSORBED
         return Verdict(result, answer.why, target, answer.event)
+    if _is_over(row.machine, row.state) and _is_over(row.machine, target.name):
+        return Verdict(
+            Result.ABSORBED,
+            'The move had ended before.',
+            target,
+            f'report of {asked}',
+        )
     return Verdict(
         Result.REFUSED,
         f"Machine {row.machine.name} leads from '{row.state}' by:"
@@ -187,6 +194,16 @@ def _unknown(machine: Machine, asked: str | None) -> str:
             what=f'{machine.name} status', word=asked, valid=machine.legacy
         )
     )
+
+
+def _is_over(machine: Machine, state: str) -> bool:
+    """Tell that nothing goes on; two ends are no step from one to the other.
+
+    Whoever reports a second end has done his work, with an object from
+    before the first. An error would keep Nova from what it does next, such
+    as removing an allocation or starting a service.
+    """
+    return MigrationFlag.IN_PROGRESS not in machine.state(state).flags
 
 
 @functools.cache
