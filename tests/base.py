@@ -27,9 +27,12 @@ TIMEOUT = 300
 class TestCase(testtools.TestCase):
     """A test whose docstring is the sentence it proves."""
 
+    #: Seconds; a test that starts many processes has more.
+    timeout = TIMEOUT
+
     def setUp(self):
         super().setUp()
-        self.useFixture(fixtures.Timeout(TIMEOUT, gentle=True))
+        self.useFixture(fixtures.Timeout(self.timeout, gentle=True))
         self.useFixture(fixtures.NestedTempfile())
         self.log = self.useFixture(
             fixtures.FakeLogger(level=logging.INFO, nuke_handlers=False)
