@@ -253,9 +253,7 @@ class Bounds(BatchesTest):
     """How a batch is found, and how large it is."""
 
     def test_plan(self):
-        """A batch is found by primary key, by a server that was never told
-        to look at the table.
-        """
+        """A server that was never told to look finds a batch by its key."""
         self.fill(400)
         plans = []
 

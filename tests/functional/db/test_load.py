@@ -87,9 +87,7 @@ class StandbyTest(base.TestCase):
         return said
 
     def test_lag(self):
-        """A standby that stands still is told of, and waited for until it
-        has caught up.
-        """
+        """A standby that stands still is told of, and waited for."""
         self.write()
         self.wait_for(False)
         self.standby.ask('SELECT pg_wal_replay_pause()')

@@ -87,9 +87,7 @@ class PaceTest(base.TestCase):
 
     @hypothesis.given(limits(), EVENTS)
     def test_steps(self, bounds, events):
-        """Without a conflict no batch is more than twice the last, or less
-        than half of it.
-        """
+        """Without a conflict a batch is half to twice as large as the last."""
         paced = pace.Pace(bounds)
         for event, before, after in play(paced, events):
             if event is not None:
@@ -108,9 +106,7 @@ class PaceTest(base.TestCase):
 
     @hypothesis.given(limits(), COSTS, st.integers(0, 5))
     def test_converges(self, bounds, cost, conflicts):
-        """A constant cost of a row leads to the size that takes the target,
-        after conflicts too.
-        """
+        """A constant cost of a row leads to the size that takes the target."""
         paced = pace.Pace(bounds)
         for _ in range(conflicts):
             paced.conflicted()
