@@ -70,12 +70,14 @@ _MARIADB = {
 }
 
 #: PostgreSQL knows nothing of a column that was added a moment ago, and would
-#: read and sort the table for each batch.
+#: read and sort the table for each batch. Compiling a statement takes longer
+#: than a batch may.
 _POSTGRESQL = {
     f"SET lock_timeout = '{LOCK_TIMEOUT}s'": 'RESET lock_timeout',
     'SET enable_bitmapscan = off': 'RESET enable_bitmapscan',
     'SET enable_seqscan = off': 'RESET enable_seqscan',
     'SET enable_sort = off': 'RESET enable_sort',
+    'SET jit = off': 'RESET jit',
 }
 
 #: In KiB, and the default. A batch changes more pages than SQLite keeps, and

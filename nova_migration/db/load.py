@@ -46,8 +46,6 @@ _STANDBYS = """
 SELECT application_name, EXTRACT(EPOCH FROM replay_lag) AS seconds
 FROM pg_stat_replication
 WHERE replay_lag IS NOT NULL
-ORDER BY replay_lag DESC
-LIMIT 1
 """
 
 
@@ -100,12 +98,15 @@ class StandbyGauge:
 
     def read(self, connection: sa.Connection) -> str | None:
         """Return which standby is furthest behind, if that is too far."""
-        row = connection.execute(sa.text(_STANDBYS)).first()
         # Without pg_monitor one sees that there are standbys, and no lag.
-        if row is None or float(row.seconds) <= self._max_lag:
+        standbys = connection.execute(sa.text(_STANDBYS)).all()
+        seconds, name = max(
+            ((float(row.seconds), row.application_name) for row in standbys),
+            default=(0.0, ''),
+        )
+        if seconds <= self._max_lag:
             return None
-        name = row.application_name or 'a standby'
-        return f'{name} is {float(row.seconds):.1f} s behind'
+        return f'{name or "a standby"} is {seconds:.1f} s behind'
 
 
 def gauges(connection: sa.Connection, max_lag: float) -> list[Gauge]:

@@ -219,7 +219,8 @@ class Conflicts(BatchesTest):
             'postgresql': "SELECT current_setting('lock_timeout')"
             " || current_setting('enable_sort')"
             " || current_setting('enable_seqscan')"
-            " || current_setting('enable_bitmapscan')",
+            " || current_setting('enable_bitmapscan')"
+            " || current_setting('jit')",
         }[self.BACKEND]
 
         database = engine.from_url(self.url, max_pool_size=1, max_overflow=0)
