@@ -1,0 +1,130 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What the workers wrote, put together and compared with what is expected."""
+
+import collections
+import dataclasses
+import importlib.metadata
+import json
+import pathlib
+import tomllib
+
+PREVENTED = pathlib.Path(__file__).with_name('prevented.toml')
+
+#: How testtools says that a test did not find what it asserts.
+FAILURES = frozenset({'error', 'failure', 'uxsuccess'})
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Way:
+    """How the drop-in is set up; without a mode it is not there at all."""
+
+    mode: str
+    status_format: str
+
+    def __str__(self):
+        if self.mode == 'none':
+            return 'without'
+        return f'{self.status_format}-{self.mode}'
+
+
+def read(folder):
+    """Return the last record of each test."""
+    found = {}
+    for path in sorted(folder.glob('*.jsonl')):
+        for line in path.read_text(encoding='utf-8').splitlines():
+            record = json.loads(line)
+            found[record['test']] = record
+    return found
+
+
+def prevented(way, tests):
+    """Return the tests that must fail, and why.
+
+    They assert what the machine is there to prevent, so their list is also
+    checked the other way round: one of them that passes is an error.
+    """
+    listed = tomllib.loads(PREVENTED.read_text(encoding='utf-8'))
+    return {
+        entry['test']: entry['reason']
+        for entry in listed['prevented']
+        if entry['test'] in tests and way.mode in entry['modes']
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One run of Nova's tests.
+
+    :param outcomes: how many tests ended how
+    :param unexpected: the tests that did not end as they should, with what
+        they said
+    :param prevented: the tests that failed as they should, with the reason
+    :param edges: what was asked of the machines, with how often
+    """
+
+    way: Way
+    nova: str
+    outcomes: dict
+    unexpected: dict
+    prevented: dict
+    edges: list
+
+    @classmethod
+    def of(cls, way, wanted, records):
+        """Put the records of the tests together."""
+        expected = prevented(way, wanted)
+        unexpected = {}
+        outcomes = collections.Counter()
+        for test in wanted:
+            record = records.get(test, {'outcome': 'missing'})
+            outcomes[record['outcome']] += 1
+            failed = record['outcome'] in {*FAILURES, 'missing'}
+            if failed != (test in expected):
+                unexpected[test] = record.get('error', record['outcome'])
+        return cls(
+            way=way,
+            nova=importlib.metadata.version('nova'),
+            outcomes=dict(sorted(outcomes.items())),
+            unexpected=unexpected,
+            prevented=expected,
+            edges=counted_edges(records[test] for test in wanted),
+        )
+
+    def write(self, path):
+        """Write it as JSON."""
+        text = json.dumps(dataclasses.asdict(self), indent=1)
+        path.write_text(text + '\n', encoding='utf-8')
+
+    def judge(self):
+        """Say how it went; return an exit status."""
+        print(f'{self.way}: {self.outcomes}')
+        for test, reason in self.unexpected.items():
+            print(f'unexpected: {test}: {reason}')
+        refused = [edge for edge in self.edges if edge['outcome'] == 'refused']
+        for edge in refused:
+            print(f'refused: {edge}')
+        return 1 if self.unexpected else 0
+
+
+def counted_edges(records):
+    """Count what was asked of the machines."""
+    counts = collections.Counter(
+        tuple(sorted(asked.items()))
+        for record in records
+        for asked in record['asked']
+    )
+    return [
+        {**dict(edge), 'count': count}
+        for edge, count in sorted(counts.items())
+    ]
