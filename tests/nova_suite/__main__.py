@@ -22,6 +22,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tarfile
 
 from tests import base
 from tests.nova_suite import results
@@ -63,6 +64,27 @@ def chosen(tests):
     return pathlib.Path(path).read_text(encoding='utf-8').split()
 
 
+def documents(version):
+    """Return Nova's documents, which hold the examples of its API.
+
+    They are not in the wheel, so they come from the source distribution.
+    """
+    folder = WORK / f'nova-{version}' / 'doc'
+    if folder.is_dir():
+        return folder
+    command = [sys.executable, '-m', 'pip', 'download', '--quiet']
+    command += ['--no-deps', '--no-binary', 'nova', '--dest', str(WORK)]
+    subprocess.run([*command, f'nova=={version}'], check=True)
+    with tarfile.open(WORK / f'nova-{version}.tar.gz') as archive:
+        inside = f'{folder.parent.name}/{folder.name}/'
+        archive.extractall(
+            WORK,
+            [m for m in archive.getmembers() if m.name.startswith(inside)],
+            filter='data',
+        )
+    return folder
+
+
 def run_stestr(settings, folder, concurrency):
     """Run the tests and let stestr print as it goes along."""
     stestr = [sys.executable, '-m', 'stestr.cli', '--repo-url', str(folder)]
@@ -88,6 +110,7 @@ def run(arguments):
     listed.write_text('\n'.join(left) + '\n', encoding='utf-8')
     settings = settings_mod.Settings(
         tests=listed.resolve(),
+        documents=documents(results.nova_version()).resolve(),
         records=(folder / 'records').resolve(),
         mode=arguments.mode,
         status_format=arguments.status_format,

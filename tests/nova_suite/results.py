@@ -38,6 +38,11 @@ class Way:
         return f'{self.status_format}-{self.mode}'
 
 
+def nova_version():
+    """Return the installed Nova's version."""
+    return importlib.metadata.version('nova')
+
+
 def read(folder):
     """Return the last record of each test."""
     found = {}
@@ -94,11 +99,11 @@ class Result:
                 unexpected[test] = record.get('error', record['outcome'])
         return cls(
             way=way,
-            nova=importlib.metadata.version('nova'),
+            nova=nova_version(),
             outcomes=dict(sorted(outcomes.items())),
             unexpected=unexpected,
             prevented=expected,
-            edges=counted_edges(records[test] for test in wanted),
+            edges=counted_edges(records.values()),
         )
 
     def write(self, path):

@@ -19,7 +19,7 @@ import re
 import sys
 import unittest
 
-from testtools.testsuite import iterate_tests
+import testscenarios
 
 #: The functional tests that have to do with moving a server. Rebuild and
 #: shelve are among them because they share code, and sometimes rows, with
@@ -39,10 +39,15 @@ UNIT = {
 }
 
 
+def tests_in(module):
+    """Return the tests in a module, one for each of their scenarios."""
+    suite = unittest.defaultTestLoader.loadTestsFromModule(module)
+    return list(testscenarios.generate_scenarios(suite))
+
+
 def names_in(module):
     """Return the identifiers of the tests in a module."""
-    suite = unittest.defaultTestLoader.loadTestsFromModule(module)
-    return [test.id() for test in iterate_tests(suite)]
+    return [test.id() for test in tests_in(module)]
 
 
 def functional():
@@ -61,20 +66,19 @@ def unit():
         name
         for module, words in UNIT.items()
         for name in names_in(importlib.import_module(module))
-        if words.search(name.split('.')[-2])
+        if words.search(name.rsplit('.', 2)[1])
     )
 
 
-def load(loader, names):
+def load(names):
     """Return a suite of the tests named, with only their modules imported."""
     wanted = set(names)
-    modules = {name.rsplit('.', 2)[0] for name in names}
+    # What a scenario is called follows in parentheses.
+    modules = {name.partition('(')[0].rsplit('.', 2)[0] for name in names}
     suite = unittest.TestSuite()
     for module in sorted(modules):
-        loaded = loader.loadTestsFromModule(importlib.import_module(module))
-        suite.addTests(
-            test for test in iterate_tests(loaded) if test.id() in wanted
-        )
+        tests = tests_in(importlib.import_module(module))
+        suite.addTests(test for test in tests if test.id() in wanted)
     return suite
 
 

@@ -25,12 +25,14 @@ class Settings:
     """One run of Nova's tests.
 
     :param tests: the file that names them, one a line
+    :param documents: the folder ``doc`` of Nova's source distribution
     :param records: the folder that each worker writes its records into
     :param mode: of the drop-in; empty runs Nova as it is
     :param status_format: the form that new rows are created in
     """
 
     tests: pathlib.Path
+    documents: pathlib.Path
     records: pathlib.Path
     mode: str
     status_format: str
@@ -51,6 +53,6 @@ def from_environ():
     if VARIABLE not in os.environ:
         return None
     fields = json.loads(os.environ[VARIABLE])
-    for name in ('tests', 'records'):
+    for name in ('tests', 'documents', 'records'):
         fields[name] = pathlib.Path(fields[name])
     return Settings(**fields)

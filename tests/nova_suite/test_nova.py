@@ -20,13 +20,15 @@ from nova import test as nova_test
 from tests.nova_suite import records
 from tests.nova_suite import selection
 from tests.nova_suite import settings as settings_mod
+from tests.nova_suite import wheel
 
 
 def load_tests(loader, standard_tests, pattern):
-    """Return the tests that the command chose; see tools/nova_suite.py."""
+    """Return the tests that the command chose; see __main__.py."""
     settings = settings_mod.from_environ()
     if settings is None:
         return standard_tests
+    wheel.adapt(settings.documents)
     recorder = records.Recorder(settings.records)
     recorder.wrap(nova_test.TestCase)
-    return selection.load(loader, settings.named)
+    return selection.load(settings.named)
