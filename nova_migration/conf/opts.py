@@ -28,7 +28,39 @@ class StatusFormat(enum.StrEnum):
     CANONICAL = 'canonical'
 
 
+class Mode(enum.StrEnum):
+    """What becomes of a status that the machine does not lead to."""
+
+    ENFORCE = 'enforce'
+    WARN = 'warn'
+    OFF = 'off'
+
+
 OPTIONS = [
+    cfg.StrOpt(
+        'mode',
+        default=Mode.ENFORCE.value,
+        choices=[
+            (
+                Mode.ENFORCE.value,
+                'Refuse it: the row stays as it is, and whoever wanted to'
+                ' write gets an error.',
+            ),
+            (
+                Mode.WARN.value,
+                'Log what would be refused, and write it.',
+            ),
+            (
+                Mode.OFF.value,
+                'Write every status, as Nova does by itself; late reports'
+                ' are written too.',
+            ),
+        ],
+        help='What the drop-in for Nova does with a status that a migration'
+        ' cannot have next. Queries understand both forms of rows in each'
+        ' mode. Read by the services that open a cell database; commands'
+        ' of nova_migration always refuse.',
+    ),
     cfg.StrOpt(
         'status_format',
         default=StatusFormat.LEGACY.value,

@@ -1,0 +1,120 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Which engines go to a database that has been expanded.
+
+One process may open several cells, and one of them may be waiting for its
+expand; so that is known of each engine, by its dialect, which every engine
+has for itself and every compiled statement knows.
+"""
+
+import weakref
+
+from oslo_log import log as logging
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from nova_migration.db import models
+from nova_migration.db import nova_schema
+
+LOG = logging.getLogger(__name__)
+
+_expanded: weakref.WeakKeyDictionary[sa.Dialect, bool]
+_expanded = weakref.WeakKeyDictionary()
+
+#: The databases that the log has been told of, reader and writer being one.
+_announced: set[str] = set()
+
+
+def watch() -> None:
+    """Look at each database when the first connection to it is opened."""
+    if not event.contains(sa.Engine, 'engine_connect', _look):
+        event.listen(sa.Engine, 'engine_connect', _look)
+
+
+def is_expanded(dialect: sa.Dialect) -> bool:
+    """Return whether the engine's database has our columns.
+
+    It is what was found when the process first connected: a database that
+    is expanded later is taken up by a restart.
+    """
+    return _expanded.get(dialect, False)
+
+
+def goes_to_expanded(engine: sa.Engine) -> bool:
+    """Return :func:`is_expanded`, after a first look if there was none."""
+    if engine.dialect not in _expanded:
+        with engine.connect():
+            pass
+    return is_expanded(engine.dialect)
+
+
+def look_again(engine: sa.Engine) -> bool:
+    """Look at a database now, as a restarted process would.
+
+    :returns: whether it has our columns
+    """
+    _expanded.pop(engine.dialect, None)
+    _announced.discard(_name(engine))
+    engine.clear_compiled_cache()
+    return goes_to_expanded(engine)
+
+
+def _look(connection: sa.Connection) -> None:
+    dialect = connection.dialect
+    if dialect in _expanded:
+        return
+    # First: looking connects to nothing new, but it runs statements.
+    _expanded[dialect] = False
+    try:
+        _expanded[dialect] = _has_our_columns(connection)
+    except BaseException:
+        del _expanded[dialect]
+        raise
+    finally:
+        if connection.in_transaction():
+            connection.rollback()
+
+
+def _has_our_columns(connection: sa.Connection) -> bool:
+    inspector = sa.inspect(connection)
+    names = (nova_schema.MAIN, nova_schema.SHADOW)
+    if not all(inspector.has_table(name) for name in names):
+        # An API database, or one that Nova has still to create.
+        return False
+    wanted = {column.name for column in models.added_columns()}
+    found = [
+        wanted <= {column['name'] for column in inspector.get_columns(name)}
+        for name in names
+    ]
+    _announce(connection.engine, all(found))
+    return all(found)
+
+
+def _name(engine: sa.Engine) -> str:
+    return engine.url.render_as_string(hide_password=True)
+
+
+def _announce(engine: sa.Engine, expanded: bool) -> None:
+    name = _name(engine)
+    if name in _announced:
+        return
+    _announced.add(name)
+    if expanded:
+        LOG.info('nova_migration guards the migrations of %s', name)
+        return
+    LOG.warning(
+        'nova_migration does nothing for %s: the database is not expanded.'
+        " Run 'nova-migration-manage db upgrade --expand' on it and restart"
+        ' this service.',
+        name,
+    )

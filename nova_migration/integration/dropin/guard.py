@@ -1,0 +1,299 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The guarded writes: what Nova's own two functions are replaced by.
+
+They write through the session that Nova has opened. The row is read with a
+lock in the transaction that changes it, and the UPDATE names what was read,
+because SQLite has no such lock.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import datetime
+import functools
+from typing import Any
+
+from nova import exception
+import nova.conf
+from nova.db.main import api
+from nova.db.main import models as nova_models
+from oslo_db import api as oslo_db_api
+from oslo_db import exception as db_exc
+from oslo_utils import timeutils
+import sqlalchemy as sa
+
+from nova_migration.conf import opts
+from nova_migration.db import engine as engine_mod
+from nova_migration.db import guard
+from nova_migration.db import models
+from nova_migration.integration.dropin import engines
+from nova_migration.integration.dropin import judge
+from nova_migration.integration.dropin import objects
+from nova_migration.integration.dropin import report
+from nova_migration.integration.dropin.report import Result
+
+_T = models.MIGRATIONS
+_Values = Mapping[str, Any]
+_Write = Callable[..., Any]
+
+# As Nova's migration_update has it, and what oslo.db does not translate.
+_retry = oslo_db_api.wrap_db_retry(
+    max_retries=5,
+    retry_on_deadlock=True,
+    exception_checker=engine_mod.may_run_again,
+)
+
+
+def install() -> None:
+    """Put the guard before Nova's functions; twice does no harm."""
+    for name, wrap in (
+        ('migration_create', _guarded_create),
+        ('migration_update', _guarded_update),
+    ):
+        current = getattr(api, name)
+        if not hasattr(current, 'nova_migration_guards'):
+            guarded = functools.wraps(current)(wrap(current))
+            vars(guarded)['nova_migration_guards'] = current
+            setattr(api, name, guarded)
+
+
+def _guarded_create(original: _Write) -> _Write:
+    def migration_create(context: Any, values: _Values) -> Any:
+        if not _is_guarded(context):
+            return original(context, values)
+        return _insert(context, values)
+
+    return migration_create
+
+
+def _guarded_update(original: _Write) -> _Write:
+    def migration_update(
+        context: Any, migration_id: int, values: _Values
+    ) -> Any:
+        if 'status' not in values or not _is_guarded(context):
+            return original(context, migration_id, values)
+        return _write(context, migration_id, values)
+
+    return migration_update
+
+
+def _is_guarded(context: Any) -> bool:
+    api._check_db_access()
+    engine = api.get_context_manager(context).writer.get_engine()
+    return engines.goes_to_expanded(engine)
+
+
+def _options() -> Any:
+    return nova.conf.CONF[opts.GROUP]
+
+
+@api.pick_context_manager_writer  # type: ignore[untyped-decorator]
+def _insert(context: Any, values: _Values) -> Any:
+    """Insert a row in the form that is configured; return Nova's model."""
+    row = {**_defaults(), **values, 'state_changed_at': timeutils.utcnow()}
+    machine = judge.machine_of(row)
+    asked = row.get('status')
+    canonical = _options().status_format == opts.StatusFormat.CANONICAL
+    verdict = _judge_creation(machine, values)
+    row.update(_position(verdict, asked, canonical=canonical))
+    _tell(None, machine, None, asked, verdict, canonical)
+    _refuse_if_told(verdict, values.get('instance_uuid'), None, asked)
+    inserted = context.session.execute(sa.insert(_T).values(row))
+    (key,) = inserted.inserted_primary_key
+    return _loaded(context, key)
+
+
+def _judge_creation(machine: Any, values: _Values) -> judge.Verdict:
+    """Judge what an object creates; Nova's functions alone may do anything.
+
+    A row that has a time of creation already is a copy from another cell.
+    """
+    is_copy = values.get('created_at') is not None
+    unjudged = objects.seen() is None
+    verdict = judge.creation(
+        machine, values.get('status'), is_copy=is_copy or unjudged
+    )
+    if unjudged:
+        return judge.Verdict(Result.CREATED, '', verdict.target)
+    return _in_mode(verdict)
+
+
+def _defaults() -> dict[str, Any]:
+    """Return what Nova's model gives a column that has no value."""
+    return {
+        column.name: column.default.arg
+        if column.default.is_scalar
+        else column.default.arg(None)
+        for column in nova_models.Migration.__table__.c
+        if column.default is not None
+    }
+
+
+@_retry  # type: ignore[untyped-decorator]
+@api.pick_context_manager_writer  # type: ignore[untyped-decorator]
+def _write(context: Any, migration_id: int, values: _Values) -> Any:
+    """Change a row whose status is among the values; return Nova's model.
+
+    :raises nova.exception.MigrationNotFound: there is no such row
+    :raises nova.exception.InstanceInvalidState: the status is refused
+    """
+    found = _locked(context.session, migration_id)
+    row = judge.row_of({**found, **_machine_columns(values)})
+    changes = {name: v for name, v in values.items() if name != 'status'}
+    asked = values['status']
+    verdict = _in_mode(judge.change(row, asked, objects.seen()))
+    _tell(migration_id, row.machine, row, asked, verdict, row.canonical)
+    _refuse_if_told(verdict, found['instance_uuid'], row.status, asked)
+    now = timeutils.utcnow()
+    if changes:
+        changes.setdefault('updated_at', now)
+    changes.update(_moved(row, verdict, asked, found['state_reason'], now))
+    if changes:
+        _swap(context.session, found, changes)
+    return _loaded(context, migration_id)
+
+
+def _machine_columns(values: _Values) -> dict[str, Any]:
+    """Return what is saved together with the status and chooses a machine."""
+    names = ('migration_type', 'cross_cell_move')
+    return {name: values[name] for name in names if name in values}
+
+
+def _locked(session: Any, migration_id: int) -> dict[str, Any]:
+    query = sa.select(_T).where(_T.c.id == migration_id).with_for_update()
+    row = session.execute(query).mappings().first()
+    if row is None:
+        raise exception.MigrationNotFound(migration_id=migration_id)
+    return dict(row)
+
+
+def _in_mode(verdict: judge.Verdict) -> judge.Verdict:
+    """Return what becomes of a verdict in the configured mode."""
+    mode = _options().mode
+    lenient = mode == opts.Mode.WARN and verdict.result == Result.REFUSED
+    if lenient or mode == opts.Mode.OFF:
+        return judge.Verdict(
+            Result.LET_THROUGH, verdict.why, verdict.target, verdict.event
+        )
+    return verdict
+
+
+def _position(
+    verdict: judge.Verdict, asked: str | None, *, canonical: bool
+) -> dict[str, Any]:
+    """Return the columns that say where a row is, in its form.
+
+    A string that nobody knows has no canonical form.
+    """
+    target = verdict.target
+    if not canonical or target is None:
+        return {'status': asked, 'state': None, 'legacy_status': None}
+    return {
+        'status': target.status,
+        'state': target.name,
+        'legacy_status': None if asked == target.legacy else asked,
+    }
+
+
+def _moved(
+    row: judge.Row,
+    verdict: judge.Verdict,
+    asked: str | None,
+    reasons: str | None,
+    now: datetime.datetime,
+) -> dict[str, Any]:
+    """Return what a verdict changes; a reason alone is no change to Nova.
+
+    Nova orders rows and times confirmations by ``updated_at``.
+    """
+    if verdict.result == Result.UNCHANGED:
+        return {}
+    if verdict.result == Result.ABSORBED:
+        said = f"late '{asked}': {verdict.why}"
+        if said in (reasons or ''):
+            return {}
+        return {'state_reason': guard.with_reason(reasons, said)}
+    return {
+        **_position(verdict, asked, canonical=row.canonical),
+        'state_changed_at': now,
+        'updated_at': now,
+    }
+
+
+def _swap(session: Any, found: _Values, changes: _Values) -> None:
+    """Change the row that was read, if it still is that row.
+
+    :raises RetryRequest: it is not; the whole unit has to be done again
+    """
+    read = (
+        _T.c[name].is_(None)
+        if found[name] is None
+        else _T.c[name] == found[name]
+        for name in ('state', 'status')
+    )
+    swap = sa.update(_T).where(_T.c.id == found['id'], *read)
+    if session.execute(swap.values(changes)).rowcount != 1:
+        raise db_exc.RetryRequest(db_exc.DBDeadlock())
+
+
+def _loaded(context: Any, migration_id: int) -> Any:
+    query = api.model_query(context, nova_models.Migration, read_deleted='yes')
+    return query.populate_existing().filter_by(id=migration_id).one()
+
+
+def _tell(
+    migration_id: int | None,
+    machine: Any,
+    row: judge.Row | None,
+    asked: str | None,
+    verdict: judge.Verdict,
+    canonical: bool,
+) -> None:
+    """Say what was asked for, unless nothing is guarded."""
+    if _options().mode == opts.Mode.OFF:
+        return
+    stays = verdict.result in (Result.ABSORBED, Result.UNCHANGED)
+    stays = stays or verdict.result == Result.REFUSED
+    target = verdict.target.name if verdict.target else None
+    report.tell(
+        report.Transition(
+            migration_id=migration_id,
+            machine=machine.name,
+            before=row.status if row else None,
+            asked=asked,
+            result=verdict.result,
+            state=(row.state if row else None) if stays else target,
+            event=verdict.event,
+            canonical=canonical,
+            why=verdict.why,
+        )
+    )
+
+
+def _refuse_if_told(
+    verdict: judge.Verdict,
+    instance_uuid: str | None,
+    status: str | None,
+    asked: str | None,
+) -> None:
+    """Raise what the API turns into 409, and a conductor can send on.
+
+    :raises nova.exception.InstanceInvalidState: the status is refused
+    """
+    if verdict.result == Result.REFUSED:
+        raise exception.InstanceInvalidState(
+            instance_uuid=instance_uuid,
+            attr='migration status',
+            state=status,
+            method=f"set it to '{asked}'",
+        )
