@@ -50,7 +50,7 @@ def environ(**more):
 
 def chosen(tests):
     """Return the identifiers of the tests that a word or a file stands for."""
-    if tests in ('whole', 'unit'):
+    if tests in ('whole', 'unit', 'hazards'):
         command = (sys.executable, '-m', f'{__package__}.selection', tests)
         listed = subprocess.run(
             command,
@@ -131,7 +131,7 @@ def parsed(argv):
         'tests',
         nargs='?',
         default='slice',
-        help='whole, unit, slice (the default), or a file that names tests',
+        help='whole, unit, hazards, slice, or a file that names tests',
     )
     parser.add_argument(
         '--mode',

@@ -24,6 +24,9 @@ PREVENTED = pathlib.Path(__file__).with_name('prevented.toml')
 #: How testtools says that a test did not find what it asserts.
 FAILURES = frozenset({'error', 'failure', 'uxsuccess'})
 
+#: What a transition comes to that no legal step of Nova's may come to.
+ODD = frozenset({'refused', 'let-through'})
+
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Way:
@@ -111,25 +114,39 @@ class Result:
         text = json.dumps(dataclasses.asdict(self), indent=1)
         path.write_text(text + '\n', encoding='utf-8')
 
+    def counted(self):
+        """Return how many transitions came to what."""
+        counts = collections.Counter()
+        for edge in self.edges:
+            counts[edge['result']] += edge['count']
+        return counts
+
     def judge(self):
         """Say how it went; return an exit status."""
-        print(f'{self.way}: {self.outcomes}')
+        print(f'{self.way}: tests: {_in_words(self.outcomes)}')
+        print(f'{self.way}: transitions: {_in_words(self.counted())}')
+        for edge in self.edges:
+            if edge['result'] in ODD:
+                print(f'{self.way}: {edge}')
+        for test in self.prevented:
+            print(f'{self.way}: prevented: {test}')
         for test, reason in self.unexpected.items():
-            print(f'unexpected: {test}: {reason}')
-        refused = [edge for edge in self.edges if edge['outcome'] == 'refused']
-        for edge in refused:
-            print(f'refused: {edge}')
+            print(f'{self.way}: unexpected: {test}: {reason}')
         return 1 if self.unexpected else 0
+
+
+def _in_words(counts):
+    return ', '.join(f'{count} {word}' for word, count in counts.items())
 
 
 def counted_edges(records):
     """Count what was asked of the machines."""
     counts = collections.Counter(
-        tuple(sorted(asked.items()))
+        tuple(asked.items())
         for record in records
         for asked in record['asked']
     )
     return [
         {**dict(edge), 'count': count}
-        for edge, count in sorted(counts.items())
+        for edge, count in sorted(counts.items(), key=str)
     ]

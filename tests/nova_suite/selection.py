@@ -30,6 +30,7 @@ MOVES = re.compile(
     re.IGNORECASE,
 )
 
+#: Where Nova's functional tests are.
 FUNCTIONAL = 'nova.tests.functional'
 
 #: The unit tests of the object and of the database's functions.
@@ -70,6 +71,22 @@ def unit():
     )
 
 
+def hazards():
+    """Return our own tests on Nova's code, which need its fixtures."""
+    package = importlib.import_module('tests.nova_hazards')
+    return [
+        name
+        for entry in pkgutil.iter_modules(package.__path__)
+        if entry.name.startswith('test_')
+        for name in names_in(
+            importlib.import_module(f'{package.__name__}.{entry.name}')
+        )
+    ]
+
+
+WORDS = {'whole': functional, 'unit': unit, 'hazards': hazards}
+
+
 def load(names):
     """Return a suite of the tests named, with only their modules imported."""
     wanted = set(names)
@@ -86,7 +103,7 @@ def main(argv):
     """Print the identifiers of the tests that a word stands for."""
     # Nova logs to standard output while its tests are imported.
     with contextlib.redirect_stdout(sys.stderr):
-        found = {'whole': functional, 'unit': unit}[argv[0]]()
+        found = WORDS[argv[0]]()
     print(*found, sep='\n')
 
 

@@ -19,6 +19,9 @@ import pathlib
 
 VARIABLE = 'NOVA_MIGRATION_NOVA_SUITE'
 
+#: The word for a mode that the drop-in does not have: not being there.
+WITHOUT = 'none'
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -27,7 +30,7 @@ class Settings:
     :param tests: the file that names them, one a line
     :param documents: the folder ``doc`` of Nova's source distribution
     :param records: the folder that each worker writes its records into
-    :param mode: of the drop-in; empty runs Nova as it is
+    :param mode: of the drop-in, or :data:`WITHOUT`
     :param status_format: the form that new rows are created in
     """
 

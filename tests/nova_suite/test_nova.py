@@ -12,6 +12,8 @@
 
 """Nova's own tests, as stestr finds them, with the drop-in beneath."""
 
+import importlib
+
 # Nova's tests put eventlet beneath everything that is imported after them.
 import nova.tests.functional  # noqa: F401, I001
 
@@ -31,4 +33,9 @@ def load_tests(loader, standard_tests, pattern):
     wheel.adapt(settings.documents)
     recorder = records.Recorder(settings.records)
     recorder.wrap(nova_test.TestCase)
+    if settings.mode != settings_mod.WITHOUT:
+        # Importing it imports the drop-in.
+        importlib.import_module('tests.nova_suite.dropin').activate(
+            settings, recorder
+        )
     return selection.load(settings.named)
