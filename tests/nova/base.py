@@ -60,7 +60,9 @@ class NovaTest:
         super().setUp()
         # Nova's ten revisions and every table that alembic looks at.
         self.useFixture(fixtures.FakeLogger('alembic', logging.WARNING))
-        manager = nova_db_api.create_context_manager(connection=self.url)
+        manager = nova_db_api.create_context_manager(
+            connection=self.connection()
+        )
         self.nova_context = nova_context.get_admin_context()
         self.nova_context.db_connection = manager
         self.addCleanup(manager.writer.get_engine().dispose)
@@ -68,6 +70,10 @@ class NovaTest:
         # What any other program would connect with.
         self.plain = sa.create_engine(self.url)
         self.addCleanup(self.plain.dispose)
+
+    def connection(self):
+        """Return the URL that Nova opens the cell by."""
+        return self.url
 
     def sync(self, revision=None):
         """Run what `nova-manage db sync` runs on a cell."""

@@ -142,11 +142,16 @@ class GlobalsTest(base.TestCase):
     """Nothing that can be passed in is global."""
 
     def test_no_global_configuration(self):
-        """No module has a CONF, or uses that of oslo.config."""
+        """No module has a CONF, or uses that of oslo.config.
+
+        What is put into a service reads the configuration of that service.
+        """
         for name, tree in modules():
             for node in ast.walk(tree):
                 self.assertFalse(
-                    isinstance(node, ast.Attribute) and node.attr == 'CONF',
+                    isinstance(node, ast.Attribute)
+                    and node.attr == 'CONF'
+                    and part_of(name) != 'integration',
                     f'{name} uses cfg.CONF',
                 )
                 if isinstance(node, ast.Assign | ast.AnnAssign):

@@ -18,7 +18,7 @@ compute service reaches the database through a conductor.
 """
 
 from nova_migration.integration.dropin.engines import look_again
-from nova_migration.integration.dropin.register import register
+from nova_migration.integration.dropin.loading import register
 from nova_migration.integration.dropin.report import Transition
 from nova_migration.integration.dropin.report import subscribe
 from nova_migration.integration.dropin.report import unsubscribe

@@ -53,8 +53,8 @@ def is_expanded(dialect: sa.Dialect) -> bool:
 def goes_to_expanded(engine: sa.Engine) -> bool:
     """Return :func:`is_expanded`, after a first look if there was none."""
     if engine.dialect not in _expanded:
-        with engine.connect():
-            pass
+        with engine.connect() as connection:
+            _look(connection)
     return is_expanded(engine.dialect)
 
 

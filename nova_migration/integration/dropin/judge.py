@@ -147,25 +147,31 @@ def change(row: Row, asked: str | None, seen: Seen | None = None) -> Verdict:
             'leave unknown',
         )
     answer = row.machine.report(row.state, target.name)
-    if isinstance(answer, Edge) and _comes_too_late(row, answer, seen):
-        return Verdict(
-            Result.ABSORBED,
-            'It failed to wait, which had ended before.',
-            target,
-            answer.event,
-        )
     if isinstance(answer, Edge):
-        return Verdict(Result.MOVED, answer.why, target, answer.event)
+        return _step(row, answer, target, seen)
     if isinstance(answer, Absorbed):
         same = seen is not None and seen.status == asked == row.status
         result = Result.UNCHANGED if same else Result.ABSORBED
         return Verdict(result, answer.why, target, answer.event)
-    return Verdict(
-        Result.REFUSED,
-        f"Machine {row.machine.name} leads from '{row.state}' by:"
-        f' {", ".join(row.machine.events_from(row.state)) or "nothing"}.',
-        target,
-    )
+    return _no_step(row, row.state, target)
+
+
+def _step(row: Row, edge: Edge, target: State, seen: Seen | None) -> Verdict:
+    if _comes_too_late(row, edge, seen):
+        why = 'It failed to wait, which had ended before.'
+        return Verdict(Result.ABSORBED, why, target, edge.event)
+    return Verdict(Result.MOVED, edge.why, target, edge.event)
+
+
+def _no_step(row: Row, state: str, target: State) -> Verdict:
+    machine = row.machine
+    if _is_over(machine, state) and _is_over(machine, target.name):
+        why = 'The move had ended before.'
+        event = f'report of {target.legacy}'
+        return Verdict(Result.ABSORBED, why, target, event)
+    allowed = ', '.join(machine.events_from(state)) or 'nothing'
+    why = f"Machine {machine.name} leads from '{state}' by: {allowed}."
+    return Verdict(Result.REFUSED, why, target)
 
 
 def status_after(machine: Machine, event: str) -> str:
@@ -187,6 +193,16 @@ def _unknown(machine: Machine, asked: str | None) -> str:
             what=f'{machine.name} status', word=asked, valid=machine.legacy
         )
     )
+
+
+def _is_over(machine: Machine, state: str) -> bool:
+    """Tell that nothing goes on; two ends are no step from one to the other.
+
+    Whoever reports a second end has done his work, with an object from
+    before the first. An error would keep Nova from what it does next, such
+    as removing an allocation or starting a service.
+    """
+    return MigrationFlag.IN_PROGRESS not in machine.state(state).flags
 
 
 @functools.cache

@@ -142,15 +142,23 @@ class Migration(nova_migration_objects.Migration):  # type: ignore[misc]
     def process_event(self, event: str) -> None:
         """Move along the edge of an event, and save.
 
-        The row decides: where it is by then, the same event may lead to
-        another state, be late or be refused.
+        The row decides: where it is by then, the report of the event may
+        be late or be refused.
 
         :param event: a verb of the type's machine, such as ``complete``
         :raises nova.exception.InstanceInvalidState: the machine has no such
-            step
+            step; the object is as before
         :raises UnknownWord: the machine has no such event
         """
-        self.status = judge.status_after(self.machine, event)
+        machine, state = self.machine, self.state
+        if state is None or machine.decide(state, event) is None:
+            raise exception.InstanceInvalidState(
+                instance_uuid=self.instance_uuid,
+                attr='migration status',
+                state=self.status,
+                method=event,
+            )
+        self.status = judge.status_after(machine, event)
         self.save()
 
 

@@ -1,0 +1,74 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""A Nova that is not known stays as it is."""
+
+import importlib.metadata
+
+import fixtures
+
+from nova_migration.integration.dropin import loading
+from nova_migration.integration.dropin import release
+from tests import base
+
+
+class LoadingTest(base.TestCase):
+    """The release is looked at before anything of Nova's is imported."""
+
+    def setUp(self):
+        super().setUp()
+        loading._say.cache_clear()
+        self.addCleanup(loading._say.cache_clear)
+
+    def install(self, version):
+        """Make it look as if a release of Nova was installed."""
+
+        def find(name):
+            if version is None:
+                raise importlib.metadata.PackageNotFoundError(name)
+            return version
+
+        self.useFixture(
+            fixtures.MonkeyPatch('importlib.metadata.version', find)
+        )
+
+    def test_known_releases(self):
+        """Every release of a known series is known."""
+        for version in ('34.0.0', '34.1.2', '34.0.1.dev7'):
+            self.install(version)
+            self.assertIsNone(release.difference())
+
+    def test_unknown_release(self):
+        """Another release gets one line that names it, and nothing is done."""
+        self.install('35.0.0')
+        for _time in range(3):
+            self.assertFalse(loading.register())
+        self.assertEqual(1, self.log.output.count('nova_migration does noth'))
+        self.assertIn('its release is 35.0.0, not 34', self.log.output)
+
+    def test_no_release(self):
+        """A Nova of which no release is known is left alone."""
+        self.install(None)
+        self.assertFalse(loading.register())
+        self.assertIn('its release is not known', self.log.output)
+
+    def test_unknown_shape(self):
+        """A known release without what is replaced is left alone, too."""
+        self.install('34.0.0')
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'nova_migration.integration.dropin.loading._SHAPE',
+                'nova_migration.integration.dropin.no_such_module',
+            )
+        )
+        self.assertFalse(loading.register())
+        self.assertIn('no_such_module', self.log.output)
