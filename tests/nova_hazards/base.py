@@ -21,8 +21,8 @@ import contextlib
 from unittest import mock
 
 from nova import context as nova_context
-from nova.db.main import api as nova_db_api
 from nova import objects as nova_objects
+from nova.db.main import api as nova_db_api
 from nova.tests.functional import integrated_helpers
 from nova.virt import fake
 import sqlalchemy as sa

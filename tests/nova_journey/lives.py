@@ -13,6 +13,7 @@
 """The statuses that a migration goes through, as a real Nova wrote them."""
 
 import importlib.resources
+import itertools
 import json
 
 from nova_migration.states import Edge
@@ -44,6 +45,6 @@ def _is_of_edges(kind, statuses):
         return False
     answers = [
         machine.report(before.name, after.name)
-        for before, after in zip(states, states[1:], strict=False)
+        for before, after in itertools.pairwise(states)
     ]
     return all(isinstance(answer, Edge) for answer in answers)

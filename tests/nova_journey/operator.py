@@ -154,8 +154,9 @@ class Started:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            said = self.log.with_suffix('.stderr').read_text()
-            raise Failed(f'{what}: {said[-4000:]}')
+            said = self.log.read_text()[-4000:]
+            said += self.log.with_suffix('.stderr').read_text()[-4000:]
+            raise Failed(f'{what}: {said}')
         answer = json.loads(line)
         if 'refused' in answer:
             return f'({answer["refused"]})'

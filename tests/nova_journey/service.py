@@ -93,7 +93,7 @@ class Service:
 def main(configuration, log, cell=None):
     """Answer one line with one line until there are no more."""
     given = ('--config-file', configuration, '--log-file', log)
-    config.parse_args(['', *given], init_rpc=False)
+    config.parse_args(['', *given])
     logging.setup(config.CONF, 'nova')
     objects.register_all()
     service = Service(cell)

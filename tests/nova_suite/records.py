@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 
+from nova import test as nova_test
 import testtools
 
 
@@ -35,16 +36,16 @@ class Recorder:
         """Note a transition that was asked for."""
         self.asked.append(transition)
 
-    def wrap(self, test_class):
-        """Have a class of tests record each of them."""
-        run = test_class.run
+    def follow_tests(self):
+        """Have each of Nova's tests recorded."""
+        run = nova_test.TestCase.run
 
         def run_and_record(test, result=None):
             self.asked = []
             mine = testtools.TestByTestResult(self._ended)
             return run(test, testtools.MultiTestResult(result, mine))
 
-        test_class.run = run_and_record
+        nova_test.TestCase.run = run_and_record
 
     def _ended(self, test, status, start_time, stop_time, tags, details):
         record = {

@@ -142,9 +142,7 @@ def _in_words(counts):
 def counted_edges(records):
     """Count what was asked of the machines."""
     counts = collections.Counter(
-        tuple(asked.items())
-        for record in records
-        for asked in record['asked']
+        tuple(asked.items()) for record in records for asked in record['asked']
     )
     return [
         {**dict(edge), 'count': count}

@@ -15,9 +15,7 @@
 import importlib
 
 # Nova's tests put eventlet beneath everything that is imported after them.
-import nova.tests.functional  # noqa: F401, I001
-
-from nova import test as nova_test
+import nova.tests.functional  # noqa: F401
 
 from tests.nova_suite import records
 from tests.nova_suite import selection
@@ -32,7 +30,7 @@ def load_tests(loader, standard_tests, pattern):
         return standard_tests
     wheel.adapt(settings.documents)
     recorder = records.Recorder(settings.records)
-    recorder.wrap(nova_test.TestCase)
+    recorder.follow_tests()
     if settings.mode != settings_mod.WITHOUT:
         # Importing it imports the drop-in.
         importlib.import_module('tests.nova_suite.dropin').activate(
