@@ -40,6 +40,7 @@ extensions = [
     'sphinx.ext.graphviz',
     'sphinxcontrib.programoutput',
     'machines',
+    'nova_suite',
     'qemu_streams',
     'session',
 ]

@@ -149,7 +149,7 @@ class Started:
             )
 
     def ask(self, what, **arguments):
-        """Return the answer, or the name of an exception in parentheses."""
+        """Return the answer; an exception of Nova'"'"'s is a failure."""
         self.process.stdin.write(json.dumps({'ask': what, **arguments}) + '\n')
         self.process.stdin.flush()
         line = self.process.stdout.readline()
@@ -159,7 +159,7 @@ class Started:
             raise Failed(f'{what}: {said}')
         answer = json.loads(line)
         if 'refused' in answer:
-            return f'({answer["refused"]})'
+            raise Failed(f'{what}: {answer["refused"]}')
         return answer['answer']
 
     def said(self, words):

@@ -55,6 +55,7 @@ class Service:
             source_node='source',
             dest_compute='destination',
             dest_node='destination',
+            dest_compute_id=1,
         )
         migration.create()
         return {'id': migration.id, 'server': instance.uuid}
@@ -103,7 +104,7 @@ def main(configuration, log, cell=None):
         try:
             answer = {'answer': ask(**request)}
         except exception.NovaException as error:
-            answer = {'refused': type(error).__name__}
+            answer = {'refused': repr(error)}
         print(json.dumps(answer), flush=True)
 
 

@@ -27,8 +27,11 @@ import tarfile
 from tests import base
 from tests.nova_suite import results
 from tests.nova_suite import settings as settings_mod
+from tests.nova_suite import slice as slice_mod
 
 HERE = pathlib.Path(__file__).parent.relative_to(base.ROOT)
+
+#: For records, results and Nova's documents.
 WORK = pathlib.Path('build', 'nova-suite')
 
 #: As Nova's own tox.ini has it, with more patience for a busy machine.
@@ -41,6 +44,20 @@ NOVA_ENVIRON = {
     'OS_TEST_TIMEOUT': '600',
     'PYTHONDONTWRITEBYTECODE': '1',
 }
+
+
+#: What is run before a change is merged: tests, mode and status_format.
+CI = (
+    ('unit', 'enforce', 'legacy'),
+    ('unit', 'enforce', 'canonical'),
+    ('hazards', 'none', 'legacy'),
+    ('hazards', 'enforce', 'legacy'),
+    ('hazards', 'enforce', 'canonical'),
+    ('slice', 'enforce', 'legacy'),
+    ('slice', 'enforce', 'canonical'),
+    ('slice', 'warn', 'legacy'),
+    ('slice', 'warn', 'canonical'),
+)
 
 
 def environ(**more):
@@ -60,8 +77,8 @@ def chosen(tests):
             text=True,
         )
         return listed.stdout.split()
-    path = base.ROOT / HERE / 'slice.txt' if tests == 'slice' else tests
-    return pathlib.Path(path).read_text(encoding='utf-8').split()
+    path = slice_mod.SLICE if tests == 'slice' else pathlib.Path(tests)
+    return path.read_text(encoding='utf-8').split()
 
 
 def documents(version):
@@ -96,14 +113,14 @@ def run_stestr(settings, folder, concurrency):
     )
 
 
-def run(arguments):
+def run(tests, way, arguments):
     """Run what is still to be run, and compare with what is expected."""
-    way = results.Way(arguments.mode, arguments.status_format)
-    folder = arguments.folder or WORK / f'{arguments.tests}-{way}'
+    name = pathlib.Path(tests).stem
+    folder = arguments.folder or WORK / f'{name}-{way}'
     if not arguments.resume:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = chosen(arguments.tests)
+    wanted = chosen(tests)
     known = results.read(folder / 'records')
     left = [name for name in wanted if name not in known]
     listed = folder / 'tests.txt'
@@ -112,14 +129,27 @@ def run(arguments):
         tests=listed.resolve(),
         documents=documents(results.nova_version()).resolve(),
         records=(folder / 'records').resolve(),
-        mode=arguments.mode,
-        status_format=arguments.status_format,
+        mode=way.mode,
+        status_format=way.status_format,
     )
     if left:
         run_stestr(settings, folder, arguments.concurrency)
     result = results.Result.of(way, wanted, results.read(folder / 'records'))
     result.write(arguments.result or folder / 'result.json')
     return result.judge()
+
+
+def main(argv):
+    """Run what was asked for; return an exit status."""
+    arguments = parsed(argv)
+    plan = [(arguments.tests, arguments.mode, arguments.status_format)]
+    if arguments.tests == 'ci':
+        plan = CI
+    statuses = [
+        run(tests, results.Way(mode, status_format), arguments)
+        for tests, mode, status_format in plan
+    ]
+    return max(statuses)
 
 
 def parsed(argv):
@@ -131,7 +161,8 @@ def parsed(argv):
         'tests',
         nargs='?',
         default='slice',
-        help='whole, unit, hazards, slice, or a file that names tests',
+        help='whole, unit, hazards, slice, or a file that names tests; or ci,'
+        ' which is all that is run before a change is merged',
     )
     parser.add_argument(
         '--mode',
@@ -163,4 +194,4 @@ def parsed(argv):
 
 
 if __name__ == '__main__':
-    sys.exit(run(parsed(sys.argv[1:])))
+    sys.exit(main(sys.argv[1:]))

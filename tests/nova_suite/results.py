@@ -24,6 +24,9 @@ PREVENTED = pathlib.Path(__file__).with_name('prevented.toml')
 #: How testtools says that a test did not find what it asserts.
 FAILURES = frozenset({'error', 'failure', 'uxsuccess'})
 
+#: What the names of Nova's functional tests begin with.
+FUNCTIONAL = 'nova.tests.functional.'
+
 #: What a transition comes to that no legal step of Nova's may come to.
 ODD = frozenset({'refused', 'let-through'})
 
@@ -46,6 +49,19 @@ def nova_version():
     return importlib.metadata.version('nova')
 
 
+def refused_in(record):
+    """Return what was refused, or would have been, of Nova's legal steps.
+
+    None is, but what a listed test asks for, and what our own and the unit
+    tests make up.
+    """
+    name = record.get('test', '')
+    listed = {entry['test'] for entry in listed_as_prevented()}
+    if not name.startswith(FUNCTIONAL) or name in listed:
+        return []
+    return [asked for asked in record['asked'] if asked['result'] in ODD]
+
+
 def read(folder):
     """Return the last record of each test."""
     found = {}
@@ -56,16 +72,21 @@ def read(folder):
     return found
 
 
+def listed_as_prevented():
+    """Return the entries of the list."""
+    listed = tomllib.loads(PREVENTED.read_text(encoding='utf-8'))
+    return listed['prevented']
+
+
 def prevented(way, tests):
     """Return the tests that must fail, and why.
 
     They assert what the machine is there to prevent, so their list is also
     checked the other way round: one of them that passes is an error.
     """
-    listed = tomllib.loads(PREVENTED.read_text(encoding='utf-8'))
     return {
         entry['test']: entry['reason']
-        for entry in listed['prevented']
+        for entry in listed_as_prevented()
         if entry['test'] in tests and way.mode in entry['modes']
     }
 
@@ -100,6 +121,8 @@ class Result:
             failed = record['outcome'] in {*FAILURES, 'missing'}
             if failed != (test in expected):
                 unexpected[test] = record.get('error', record['outcome'])
+            elif refused_in(record):
+                unexpected[test] = f'refused: {refused_in(record)}'
         return cls(
             way=way,
             nova=nova_version(),
