@@ -12,9 +12,9 @@
 
 """The machines under an unmodified Nova 34.
 
-Importing this imports Nova. Everything here is for the processes that open a
-cell database: the API, the conductor, the scheduler and ``nova-manage``. A
-compute service reaches the database through a conductor.
+For the processes that open a cell database: the API, the conductor, the
+scheduler and ``nova-manage``. A compute service reaches the database through a
+conductor. Nothing of Nova is imported before :func:`register`.
 """
 
 from nova_migration.integration.dropin.engines import look_again

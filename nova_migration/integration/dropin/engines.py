@@ -86,6 +86,9 @@ def _look(connection: sa.Connection) -> None:
 
 
 def _has_our_columns(connection: sa.Connection) -> bool:
+    if not (connection.engine.url.database or _is_file(connection)):
+        # Somebody else's connection: to a server, and to no database of it.
+        return False
     inspector = sa.inspect(connection)
     names = (nova_schema.MAIN, nova_schema.SHADOW)
     if not all(inspector.has_table(name) for name in names):
@@ -98,6 +101,11 @@ def _has_our_columns(connection: sa.Connection) -> bool:
     ]
     _announce(connection.engine, all(found))
     return all(found)
+
+
+def _is_file(connection: sa.Connection) -> bool:
+    """Tell SQLite, whose databases in memory have no name."""
+    return connection.dialect.name == 'sqlite'
 
 
 def _name(engine: sa.Engine) -> str:

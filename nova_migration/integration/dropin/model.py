@@ -93,8 +93,10 @@ def _load(
     found = reading.of_row(
         *kind, loaded.get('status'), state, loaded.get(LEGACY_STATUS)
     )
-    # A state that nobody knows keeps the status that is beside it.
-    legacy = reading.spelled(*kind, found) or loaded.get('status')
+    legacy = reading.spelled(*kind, found)
+    if legacy is None:
+        # A state that nobody knows keeps the status that is beside it.
+        return
     attributes.set_committed_value(migration, 'status', legacy)
 
 

@@ -217,6 +217,13 @@ class EmptyTest:
         self.assertFalse(engines.look_again(self.db.engine))
         self.assertNotIn('expanded', self.log.output)
 
+    @functional_base.only_on('mysql')
+    def test_no_database(self):
+        """A connection to a server alone goes to no database of ours."""
+        server = sa.create_engine(sa.make_url(self.url).set(database=''))
+        self.addCleanup(server.dispose)
+        self.assertFalse(engines.look_again(server))
+
 
 for _mixin in (ColumnsTest, UnexpandedTest, EmptyTest):
     functional_base.on_every_database(_mixin)

@@ -1,0 +1,119 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Load the drop-in in one of its ways, and print what came of it.
+
+    python -m tests.dropin.load HOW URL
+
+HOW is ``connection`` for ``[database] connection``, ``cell`` for the URL of a
+cell mapping, ``call`` for register(), ``nothing``, or ``unknown`` for a Nova
+of another release. What it does with the database is Nova's own.
+"""
+
+import importlib
+import importlib.metadata
+import json
+import logging
+import sys
+
+from nova import context as nova_context
+from nova import objects
+import nova.conf
+from nova.db.main import api
+from nova.db.main import models
+
+from tests.nova import rows
+
+
+def manager_of(how, url):
+    """Open the database in one of Nova's ways."""
+    if how in ('connection', 'twice'):
+        nova.conf.CONF.set_override('connection', url, 'database')
+        api.configure(nova.conf.CONF)
+        return api.context_manager
+    return api.create_context_manager(connection=url)
+
+
+def load(how):
+    """Do what has to be done before the database is opened."""
+    if how == 'unknown':
+        real = importlib.metadata.version
+        importlib.metadata.version = lambda name: (
+            '35.0.0' if name == 'nova' else real(name)
+        )
+    if how in ('call', 'twice'):
+        dropin = importlib.import_module('nova_migration.integration.dropin')
+        for _time in range(2 if how == 'twice' else 1):
+            dropin.register()
+
+
+def primitive(text):
+    """Take in what another process has sent, and save what it changed."""
+    context = nova_context.get_admin_context()
+    context.db_connection = api.create_context_manager(sys.argv[2])
+    context.db_connection.writer.get_engine()
+    migration = objects.Migration.obj_from_primitive(json.loads(text), context)
+    if migration.obj_what_changed():
+        migration.save()
+    return migration.obj_to_primitive()
+
+
+def work(context):
+    """Create, move, find and archive a migration; return what was seen."""
+    migration = objects.Migration(
+        context,
+        instance_uuid=rows.INSTANCES[0],
+        migration_type='evacuation',
+        status='accepted',
+        source_compute='host1',
+        dest_compute='host2',
+    )
+    migration.create()
+    for status in ('pre-migrating', 'completed'):
+        migration.status = status
+        migration.save()
+    stale = objects.Migration.get_by_id(context, migration.id)
+    stale.status = 'done'
+    stale.save()
+    found = objects.MigrationList.get_by_filters(context, {'status': 'done'})
+    return {
+        'stale': stale.status,
+        'found': len(found),
+        'changes': sorted(stale.obj_what_changed()),
+        'primitive': stale.obj_to_primitive(),
+    }
+
+
+def main():
+    """Print what there is, as one line of JSON."""
+    logging.basicConfig(level=logging.INFO, format='%(message)s')
+    how, url, *sent = sys.argv[1:]
+    objects.register_all()
+    load(how)
+    if sent:
+        print(json.dumps(primitive(sent[0]), default=str))
+        return
+    context = nova_context.get_admin_context()
+    context.db_connection = manager_of(how, url)
+    seen = work(context)
+    table = models.Migration.__table__
+    seen.update(
+        object=objects.Migration.__module__,
+        version=objects.Migration.VERSION,
+        columns=len(table.c),
+        url=str(context.db_connection.writer.get_engine().url),
+    )
+    print(json.dumps(seen, default=str))
+
+
+if __name__ == '__main__':
+    main()

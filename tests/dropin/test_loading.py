@@ -1,0 +1,165 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""How the drop-in gets into a process of Nova's, and into which not.
+
+Each way is tried in a process of its own; without the drop-in, Nova shows
+the hazard that it is there for.
+"""
+
+import json
+import subprocess
+import sys
+
+from nova import objects as nova_objects
+from nova.objects import migration as nova_migration_objects
+from oslo_versionedobjects import fixture as ovo_fixture
+
+from nova_migration.conf import opts
+from nova_migration.db import schema
+from nova_migration.integration import dropin
+from tests import base as tests_base
+from tests.dropin import base
+from tests.functional import base as functional_base
+from tests.nova import base as nova_base
+from tests.nova import rows
+
+#: Nova's own pin of it, in its test_objects.
+FINGERPRINT = '1.8-6ed577d80e71e9b9d88b8cf358af3781'
+
+NOVAS = 'nova.objects.migration'
+OURS = 'nova_migration.integration.dropin.objects'
+
+
+class LoadingTest(nova_base.NovaTest):
+    """In a new process each time."""
+
+    backends = ('sqlite', 'mysql')
+
+    def setUp(self):
+        super().setUp()
+        self.create_instances(rows.INSTANCES)
+
+    def load(self, how, url=None):
+        """Load in one way; return what the process says, and its log."""
+        return base.run('load', how, url or base.with_word(self.url))
+
+    def test_ways(self):
+        """A word in either URL loads it, and so does a call, twice too."""
+        schema.expand(self.db)
+        for how, url in (
+            ('connection', None),
+            ('cell', None),
+            ('call', self.url),
+            ('twice', None),
+        ):
+            seen, log = self.load(how, url)
+            self.assertEqual(OURS, seen['object'], how)
+            self.assertEqual('completed', seen['stale'])
+            self.assertEqual(0, seen['found'])
+            self.assertEqual(1, log.count('guards the migrations'), log)
+
+    def test_outside_is_as_it_was(self):
+        """Neither version, nor columns, nor fields, nor URL show it."""
+        schema.expand(self.db)
+        with_it, _log = self.load('cell')
+        without, _log = self.load('nothing', self.url)
+        for name in ('version', 'columns', 'url'):
+            self.assertEqual(without[name], with_it[name])
+        self.assertEqual(
+            without['primitive']['nova_object.data'].keys(),
+            with_it['primitive']['nova_object.data'].keys(),
+        )
+
+    def test_without_it(self):
+        """Without the word Nova writes done over completed."""
+        schema.expand(self.db)
+        seen, log = self.load('nothing', self.url)
+        self.assertEqual(NOVAS, seen['object'])
+        self.assertEqual(('done', 1), (seen['stale'], seen['found']))
+        self.assertNotIn('nova_migration', log)
+
+    def test_not_expanded(self):
+        """One line says what to run, and Nova goes on as it was."""
+        seen, log = self.load('cell')
+        self.assertEqual(('done', 1), (seen['stale'], seen['found']))
+        self.assertEqual(1, log.count('the database is not expanded'))
+        self.assertIn("'nova-migration-manage db upgrade --expand'", log)
+
+    def test_unknown_release(self):
+        """One line names the release, and Nova goes on as it was."""
+        schema.expand(self.db)
+        seen, log = self.load('unknown')
+        self.assertEqual(NOVAS, seen['object'])
+        self.assertEqual('done', seen['stale'])
+        self.assertEqual(1, log.count('its release is 35.0.0'))
+
+    def test_primitives(self):
+        """What either kind of process sends, the other takes in and saves."""
+        schema.expand(self.db)
+        word = base.with_word(self.url)
+        for sender, receiver in (('nothing', 'cell'), ('cell', 'nothing')):
+            urls = {'nothing': self.url, 'cell': word}
+            seen, _log = base.run('load', sender, urls[sender])
+            sent = seen['primitive']
+            self.execute("UPDATE migrations SET status = 'pre-migrating'")
+            sent['nova_object.data']['status'] = 'done'
+            sent['nova_object.changes'] = ['status']
+            answer, _log = base.run(
+                'load', receiver, urls[receiver], json.dumps(sent)
+            )
+            self.assertEqual('1.8', answer['nova_object.version'])
+            self.assertEqual('done', answer['nova_object.data']['status'])
+            self.assertNotIn('nova_object.changes', answer)
+            self.assertEqual(
+                sent['nova_object.data'].keys(),
+                answer['nova_object.data'].keys(),
+            )
+
+
+functional_base.on_every_database(LoadingTest)
+
+
+class ObjectTest(tests_base.TestCase):
+    """The object is what every other service takes it for."""
+
+    def test_fingerprint(self):
+        """Nova's own pin of the object holds with the drop-in."""
+        nova_objects.register_all()
+        dropin.register()
+        self.assertEqual(OURS, nova_objects.Migration.__module__)
+        for kind in (nova_migration_objects.Migration, nova_objects.Migration):
+            checker = ovo_fixture.ObjectVersionChecker({'Migration': [kind]})
+            self.assertEqual(FINGERPRINT, checker.get_hashes()['Migration'])
+
+
+class ConfigurationTest(tests_base.TestCase):
+    """The options are where an operator of Nova looks for them."""
+
+    def test_generator(self):
+        """oslo-config-generator prints ours beside Nova's."""
+        done = subprocess.run(
+            [
+                sys.executable,
+                '-m',
+                'oslo_config.generator',
+                '--namespace',
+                'nova_migration',
+            ],
+            capture_output=True,
+            check=True,
+            text=True,
+            timeout=120,
+        )
+        self.assertIn(f'[{opts.GROUP}]', done.stdout)
+        for line in ('#mode = enforce', '#status_format = legacy'):
+            self.assertIn(line, done.stdout)
