@@ -190,6 +190,11 @@ class JourneyTest(functional_base.DatabaseTest, tests_base.TestCase):
         for cell in ('cell0', 'cell1'):
             self.operator.manage(cell, 'db', 'upgrade', phase, **options)
 
+    def restore(self, *options):
+        """Go back on each cell."""
+        for cell in ('cell0', 'cell1'):
+            self.operator.manage(cell, 'db', 'restore', *options)
+
     def test_there_and_back(self):
         """Each stage works, and shows what Nova alone would show."""
         self.operator.install_nova()
@@ -252,13 +257,13 @@ class JourneyTest(functional_base.DatabaseTest, tests_base.TestCase):
 
     def go_back(self):
         """Legacy rows again, then Nova alone, then its own schema."""
-        self.operator.configure('nova_migration', status_format='legacy')
-        self.restart('api')
-        for cell in ('cell0', 'cell1'):
-            self.operator.manage(cell, 'db', 'restore')
-        self.restart('conductor')
+        self.restore()
         self.stage()
-        self.operator.manage('cell1', 'db', 'restore')
+        self.operator.configure('nova_migration', status_format='legacy')
+        for name in SERVICES:
+            self.restart(name)
+            self.stage()
+        self.restore()
         self.assertEqual(0, self.count('migrations', 'state IS NOT NULL'))
         self.operator.name_in_urls(None)
         self.restart()
@@ -267,6 +272,5 @@ class JourneyTest(functional_base.DatabaseTest, tests_base.TestCase):
             'db', 'archive_deleted_rows', '--all-cells', exits=(255,)
         )
         self.assertIn(f"KeyError: '{schema.VERSION_TABLE}'", failed)
-        for cell in ('cell0', 'cell1'):
-            self.operator.manage(cell, 'db', 'restore', '--drop-columns')
+        self.restore('--drop-columns')
         self.stage()
