@@ -103,7 +103,6 @@ class Result:
     """
 
     way: Way
-    nova: str
     outcomes: dict
     unexpected: dict
     prevented: dict
@@ -125,7 +124,6 @@ class Result:
                 unexpected[test] = f'refused: {refused_in(record)}'
         return cls(
             way=way,
-            nova=nova_version(),
             outcomes=dict(sorted(outcomes.items())),
             unexpected=unexpected,
             prevented=expected,
@@ -134,7 +132,8 @@ class Result:
 
     def write(self, path):
         """Write it as JSON."""
-        text = json.dumps(dataclasses.asdict(self), indent=1)
+        fields = {'nova': nova_version(), **dataclasses.asdict(self)}
+        text = json.dumps(fields, indent=1)
         path.write_text(text + '\n', encoding='utf-8')
 
     def counted(self):
