@@ -106,8 +106,9 @@ def run_stestr(settings, folder, concurrency):
     """Run the tests and let stestr print as it goes along."""
     stestr = [sys.executable, '-m', 'stestr.cli', '--repo-url', str(folder)]
     stestr += ['--test-path', str(HERE), '--top-dir', '.']
+    options = ['--abbreviate', '--suppress-attachments']
     subprocess.run(
-        [*stestr, 'run', '--abbreviate', '--concurrency', str(concurrency)],
+        [*stestr, 'run', *options, '--concurrency', str(concurrency)],
         check=False,
         env=environ(**settings.environ()),
     )
@@ -116,13 +117,13 @@ def run_stestr(settings, folder, concurrency):
 def run(tests, way, arguments):
     """Run what is still to be run, and compare with what is expected."""
     name = pathlib.Path(tests).stem
-    folder = arguments.folder or WORK / f'{name}-{way}'
+    folder = (arguments.folder or WORK) / f'{name}-{way}'
     if not arguments.resume:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     wanted = chosen(tests)
-    known = results.read(folder / 'records')
-    left = [name for name in wanted if name not in known]
+    before = results.Result.of(way, wanted, results.read(folder / 'records'))
+    left = list(before.unexpected)
     listed = folder / 'tests.txt'
     listed.write_text('\n'.join(left) + '\n', encoding='utf-8')
     settings = settings_mod.Settings(
@@ -182,10 +183,13 @@ def parsed(argv):
     parser.add_argument(
         '--resume',
         action='store_true',
-        help='run only the tests that have not been run in this way yet',
+        help='run only the tests that have not been run in this way yet, or'
+        ' not with the outcome that is expected',
     )
     parser.add_argument(
-        '--folder', type=pathlib.Path, help='for the records and the result'
+        '--folder',
+        type=pathlib.Path,
+        help='below which records and results are kept, by tests and way',
     )
     parser.add_argument(
         '--result', type=pathlib.Path, help='write the result to this file'

@@ -15,6 +15,7 @@
 import contextlib
 import json
 import os
+import time
 
 from nova import test as nova_test
 import testtools
@@ -29,7 +30,8 @@ class Recorder:
 
     def __init__(self, folder):
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f'{os.getpid()}.jsonl'
+        # In the order of time, for those who read them.
+        self.path = folder / f'{time.time_ns()}-{os.getpid()}.jsonl'
         self.asked = []
 
     def add(self, **transition):
