@@ -19,6 +19,7 @@ import time
 from nova import exception as nova_exception
 from nova import objects as nova_objects
 from nova.api.openstack import common
+from nova.conductor.tasks import cross_cell_migrate
 from nova.db.main import api as nova_db_api
 from oslo_utils import timeutils
 import sqlalchemy as sa
@@ -277,8 +278,11 @@ class SavingTest(base.DropinTest):
         """
         row_id = self.put('resize', 'post-migrating', canonical=True)
         migration = self.migration(row_id)
-        for name in ('status', 'dest_compute', 'migration_type'):
-            setattr(migration, name, getattr(self.migration(row_id), name))
+        task = cross_cell_migrate.RevertResizeTask
+        task._update_source_obj_from_target_cell(
+            migration, self.migration(row_id)
+        )
+        self.assertIn('status', migration.obj_what_changed())
         before = self.position(row_id)
         migration.save()
         self.assertEqual(before, self.position(row_id))
@@ -445,17 +449,29 @@ class CreatingTest(base.DropinTest):
         self.configure(status_format='canonical')
         for kind in MIGRATION_TYPES:
             for state in MACHINES[kind].table.states:
-                copy = self.new(
+                row_id = self.put(
                     kind,
-                    state.legacy,
-                    created_at=timeutils.utcnow(with_timezone=True),
-                    uuid=f'00000000-0000-4000-8000-{len(self.rows()):012}',
+                    state.name,
+                    canonical=False,
+                    created_at=timeutils.utcnow(),
+                    updated_at=timeutils.utcnow(),
                 )
-                copy.create()
-                self.assertEqual(state.legacy, copy.status)
-                self.assertEqual(
-                    (state.status, state.name, None), self.position(copy.id)
-                )
+                self.check_copy(self.migration(row_id), state)
+
+    def check_copy(self, source, state):
+        """Expect a copy in the form that is configured, and all else."""
+        copy = cross_cell_migrate.clone_creatable_object(
+            self.nova_context, source
+        )
+        # In the other cell there is no row of this uuid.
+        self.execute('UPDATE migrations SET uuid = NULL')
+        copy.create()
+        self.assertEqual(state.legacy, copy.status)
+        self.assertEqual(
+            (state.status, state.name, None), self.position(copy.id)
+        )
+        self.assertEqual(source.uuid, copy.uuid)
+        self.assertEqual(source.created_at, copy.created_at)
 
     def test_odd_string(self):
         """A string of an old release is kept, and found again."""

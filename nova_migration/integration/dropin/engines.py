@@ -17,6 +17,7 @@ expand; so that is known of each engine, by its dialect, which every engine
 has for itself and every compiled statement knows.
 """
 
+import threading
 import weakref
 
 from oslo_log import log as logging
@@ -30,6 +31,9 @@ LOG = logging.getLogger(__name__)
 
 _expanded: weakref.WeakKeyDictionary[sa.Dialect, bool]
 _expanded = weakref.WeakKeyDictionary()
+
+#: Looking runs statements, but opens no further connection.
+_looking = threading.Lock()
 
 #: The databases that the log has been told of, reader and writer being one.
 _announced: set[str] = set()
@@ -70,16 +74,19 @@ def look_again(engine: sa.Engine) -> bool:
 
 
 def _look(connection: sa.Connection) -> None:
+    """Find out about a database, while others wait: they would cache SQL."""
     dialect = connection.dialect
     if dialect in _expanded:
         return
-    # First: looking connects to nothing new, but it runs statements.
-    _expanded[dialect] = False
+    with _looking:
+        if dialect not in _expanded:
+            _expanded[dialect] = _found(connection)
+            connection.engine.clear_compiled_cache()
+
+
+def _found(connection: sa.Connection) -> bool:
     try:
-        _expanded[dialect] = _has_our_columns(connection)
-    except BaseException:
-        del _expanded[dialect]
-        raise
+        return _has_our_columns(connection)
     finally:
         if connection.in_transaction():
             connection.rollback()

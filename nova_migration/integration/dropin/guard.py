@@ -100,7 +100,8 @@ def _options() -> Any:
 @api.pick_context_manager_writer  # type: ignore[untyped-decorator]
 def _insert(context: Any, values: _Values) -> Any:
     """Insert a row in the form that is configured; return Nova's model."""
-    row = {**_defaults(), **values, 'state_changed_at': timeutils.utcnow()}
+    now = timeutils.utcnow()
+    row = {**_defaults(), **_stored(values), 'state_changed_at': now}
     machine = judge.machine_of(row)
     asked = row.get('status')
     canonical = _options().status_format == opts.StatusFormat.CANONICAL
@@ -142,7 +143,8 @@ def _write(context: Any, migration_id: int, values: _Values) -> Any:
     """
     found = _locked(context.session, migration_id)
     row = judge.row_of({**found, **_machine_columns(values)})
-    changes = {name: v for name, v in values.items() if name != 'status'}
+    changes = _stored(values)
+    del changes['status']
     asked = values['status']
     verdict = _in_mode(judge.change(row, asked, objects.seen()))
     _tell(migration_id, row.machine, row, asked, verdict, row.canonical)
@@ -154,6 +156,20 @@ def _write(context: Any, migration_id: int, values: _Values) -> Any:
     if changes:
         _swap(context.session, found, changes)
     return _loaded(context, migration_id)
+
+
+def _stored(values: _Values) -> dict[str, Any]:
+    """Return the values of a copied object as its columns hold them.
+
+    Its times have a zone, and ``deleted`` is a number there.
+    """
+    stored = dict(values)
+    for name, value in values.items():
+        if isinstance(value, datetime.datetime):
+            stored[name] = timeutils.normalize_time(value)
+    if 'deleted' in stored:
+        stored['deleted'] = int(stored['deleted'] or 0)
+    return stored
 
 
 def _machine_columns(values: _Values) -> dict[str, Any]:

@@ -31,6 +31,9 @@ from nova_migration.states import words
 
 _FAIL = 'fail'
 
+#: Times are cut to seconds in a primitive, and rounded to them by MariaDB.
+_PRECISION = datetime.timedelta(seconds=1)
+
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
@@ -58,11 +61,17 @@ class Row:
     state_changed_at: datetime.datetime | None
 
     def is_newer_than(self, seen: Seen) -> bool:
-        """Return whether it was moved after the object had been read."""
+        """Return whether it was moved after the object had been read.
+
+        An object that has the row's own time is not older, whatever the
+        clocks of its writers say.
+        """
         read, moved = seen.updated_at, self.state_changed_at
-        if read is None or moved is None or read == self.updated_at:
+        if read is None or moved is None:
             return False
-        return read < moved
+        if self.updated_at and abs(self.updated_at - read) <= _PRECISION:
+            return False
+        return moved - read > _PRECISION
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,6 +35,7 @@ class OptionsTest(base.TestCase):
         ours = self.conf[opts.GROUP]
 
         self.assertEqual(opts.StatusFormat.LEGACY, ours.status_format)
+        self.assertEqual(opts.Mode.ENFORCE, ours.mode)
         self.assertEqual(3600, ours.stuck_after)
 
     def test_each_format_can_be_chosen(self):
@@ -43,6 +44,16 @@ class OptionsTest(base.TestCase):
             self.config.config(group=opts.GROUP, status_format=chosen.value)
 
             self.assertEqual(chosen, self.conf[opts.GROUP].status_format)
+
+    def test_each_mode_can_be_chosen(self):
+        """Each mode that there is can be configured, and no other."""
+        for chosen in opts.Mode:
+            self.config.config(group=opts.GROUP, mode=chosen.value)
+
+            self.assertEqual(chosen, self.conf[opts.GROUP].mode)
+        self.assertRaises(
+            ValueError, self.config.config, group=opts.GROUP, mode='strict'
+        )
 
     def test_other_formats_are_refused(self):
         """A form that there is not cannot be configured."""
@@ -82,13 +93,17 @@ class OptionsTest(base.TestCase):
         """Each option, and each of its choices, is explained."""
         for option in opts.OPTIONS:
             self.assertTrue(option.help)
-        (choices,) = [
-            option.type.choices
-            for option in opts.OPTIONS
-            if option.name == 'status_format'
-        ]
-        self.assertEqual(list(opts.StatusFormat), list(choices))
-        self.assertNotIn(None, choices.values())
+        for name, words in (
+            ('status_format', opts.StatusFormat),
+            ('mode', opts.Mode),
+        ):
+            (choices,) = [
+                option.type.choices
+                for option in opts.OPTIONS
+                if option.name == name
+            ]
+            self.assertEqual(list(words), list(choices))
+            self.assertNotIn(None, choices.values())
 
     def test_generator_lists_what_is_registered(self):
         """The sample configuration has all of our options."""

@@ -213,6 +213,17 @@ class StaleTest(base.TestCase):
         fresh = self.error_from('confirming', judge.Seen(None, NOW))
         self.assertEqual(Result.MOVED, fresh.result)
 
+    def test_seconds(self):
+        """A primitive has no microseconds: that does not make it older."""
+        moved = NOW + datetime.timedelta(microseconds=900000)
+        verdict = self.error_from(
+            'confirming',
+            judge.Seen(None, NOW),
+            updated_at=moved,
+            state_changed_at=moved,
+        )
+        self.assertEqual(Result.MOVED, verdict.result)
+
     def test_clocks_differ(self):
         """An object with the row's own time is not older than the row."""
         verdict = self.error_from(
