@@ -58,7 +58,7 @@ def run(module, *arguments):
         cwd=base.ROOT,
         env={**os.environ, 'PYTHONPATH': str(base.ROOT)},
         text=True,
-        timeout=240,
+        timeout=600,
     )
     if done.returncode:
         raise AssertionError(f'{module} failed:\n{done.stderr[-4000:]}')

@@ -44,6 +44,7 @@ class LoadingTest(nova_base.NovaTest):
     """In a new process each time."""
 
     backends = ('sqlite', 'mysql')
+    timeout = 900
 
     def setUp(self):
         super().setUp()

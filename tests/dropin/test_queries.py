@@ -41,6 +41,7 @@ class QueriesTest(test_upgrade.FilledTest):
     """
 
     backends = ('sqlite', 'mysql')
+    timeout = 900
     ROWS = staticmethod(lambda: list(rows_with_uuids()))
 
     def ask(self, url):
@@ -88,6 +89,7 @@ class MappedTest(test_upgrade.FilledTest):
     """What the operator maps is shown as before, and found as what it is."""
 
     backends = ('sqlite', 'mysql')
+    timeout = 900
     ROWS = staticmethod(lambda: list(rows_with_uuids()))
 
     def test_mapped_strings(self):

@@ -43,7 +43,7 @@ class JourneyTest(functional_base.DatabaseTest, tests_base.TestCase):
     """There, on MariaDB, and back."""
 
     BACKEND = 'mysql'
-    TIMEOUT = 1800
+    timeout = 1800
 
     def setUp(self):
         super().setUp()

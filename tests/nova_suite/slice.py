@@ -34,7 +34,7 @@ def _transitions(record):
 
 
 def choose(runs, always=()):
-    """Return names of tests, by how much each of them adds in a second.
+    """Return names of tests that pass, by what each of them adds in a second.
 
     :param runs: the records of each run, by test
     :param always: the names of tests that are to be among them
@@ -42,6 +42,8 @@ def choose(runs, always=()):
     asked, seconds = {}, {}
     for records in runs:
         for name, record in records.items():
+            if record['outcome'] != 'success' and name not in always:
+                continue
             asked.setdefault(name, set()).update(_transitions(record))
             seconds[name] = max(seconds.get(name, 0.1), record['seconds'])
     chosen = [name for name in sorted(always) if name in asked]

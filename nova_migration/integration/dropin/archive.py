@@ -56,11 +56,10 @@ def _with_our_columns(copy: sa.Insert) -> sa.Insert:
     select = copy.select
     assert isinstance(select, sa.Select)
     names = list(select.selected_columns.keys())
-    main = sa.table(nova_schema.MAIN)
     missing = [c.name for c in models.added_columns() if c.name not in names]
-    added: list[sa.ColumnElement[Any]] = [
-        sa.column(name, _selectable=main) for name in missing
-    ]
+    # Text, because the statement has the table already, which is Nova's.
+    added: list[sa.ColumnElement[Any]]
+    added = [sa.literal_column(f'{nova_schema.MAIN}.{n}') for n in missing]
     return (
         sa.insert(copy.table)
         .from_select([*names, *missing], select.add_columns(*added))

@@ -16,7 +16,6 @@ Nova's ``Table`` keeps its 27 columns. What is added is an expression that
 names the column of ours on an expanded database, and is NULL on another.
 """
 
-from collections.abc import Callable
 from collections.abc import Collection
 import types
 from typing import Any
@@ -65,11 +64,8 @@ def _beside(element: Beside, compile_: Any, **kw: Any) -> str:
     return str(compile_.process(ours.c[element.column], **kw))
 
 
-def widened(table: sa.Table) -> sa.Table:
-    """Return what :mod:`nova_migration.db.clauses` can be asked about.
-
-    :param table: Nova's ``migrations``
-    """
+def _widened(table: sa.Table) -> sa.Table:
+    """Return what :mod:`nova_migration.db.clauses` can be asked about."""
     columns = dict(table.c)
     columns['state'] = cast(Any, State(table.c.id))
     columns['legacy_status'] = cast(Any, LegacyStatus(table.c.id))
@@ -77,46 +73,45 @@ def widened(table: sa.Table) -> sa.Table:
     return cast(sa.Table, wide)
 
 
-def shown(table: sa.Table) -> sa.ColumnElement[Any]:
-    """Return Nova's string for a row of either form.
+class Reader:
+    """Reads rows of either form as Nova's strings, in SQL.
 
-    As :func:`nova_migration.states.reading.spelled`: what was written over
-    a status by a program that knows no states is Nova's string too.
+    What is the same for each question is made once: it is the machines in
+    SQL, and takes longer to build than the rest of a query.
 
-    :param table: of :func:`widened`
+    :param table: Nova's ``migrations``, or an alias of it
     """
-    status, state, kept = (
-        table.c.status,
-        table.c.state,
-        table.c.legacy_status,
-    )
-    return sa.case(
-        (state.is_(None), status),
-        (status != clauses.status_of_state(state), status),
-        (kept.is_not(None), kept),
-        else_=sa.func.coalesce(clauses.legacy_of_state(table), status),
-    )
 
+    def __init__(self, table: sa.Table):
+        wide = _widened(table)
+        status, state = wide.c.status, wide.c.state
+        kept = wide.c.legacy_status
+        legacy = clauses.legacy_of_state(wide)
+        known = sorted(registry.legacy_with())
+        #: Nova's string for a row, as nova_migration.states.reading has it:
+        #: what a program that knows no states wrote over a status is one.
+        self.shown: sa.ColumnElement[Any] = sa.case(
+            (state.is_(None), status),
+            (status != clauses.status_of_state(state), status),
+            (kept.is_not(None), kept),
+            else_=sa.func.coalesce(legacy, status),
+        )
+        self._is_mapped = sa.and_(
+            state.is_not(None), kept.is_not(None), kept.not_in(known)
+        )
+        self._meant = sa.func.coalesce(legacy, '')
 
-def is_one_of(
-    table: sa.Table, words: Collection[str]
-) -> sa.ColumnElement[bool]:
-    """Match the rows that Nova finds under its strings, in either form.
+    def is_one_of(self, words: Collection[str]) -> sa.ColumnElement[bool]:
+        """Match the rows that Nova finds under its strings.
 
-    A string that the operator mapped to a state is found as what it was and
-    as what it was mapped to. NULL for a row without status, as in Nova, so
-    that the negation does not match it either.
-
-    :param table: of :func:`widened`
-    """
-    state, kept = table.c.state, table.c.legacy_status
-    known = sorted(registry.legacy_with())
-    legacy = clauses.legacy_of_state(table)
-    mapped = sa.and_(state.is_not(None), kept.is_not(None), kept.not_in(known))
-    return sa.or_(
-        shown(table).in_(words),
-        sa.and_(mapped, sa.func.coalesce(legacy, '').in_(words)),
-    )
+        A string that the operator mapped to a state is found as what it was
+        and as what it was mapped to. NULL for a row without status, as in
+        Nova, so that the negation does not match it either.
+        """
+        return sa.or_(
+            self.shown.in_(words),
+            sa.and_(self._is_mapped, self._meant.in_(words)),
+        )
 
 
 def state_beside(column: sa.Column[Any]) -> sa.Label[Any]:
@@ -127,6 +122,3 @@ def state_beside(column: sa.Column[Any]) -> sa.Label[Any]:
 def legacy_status_beside(column: sa.Column[Any]) -> sa.Label[Any]:
     """Return ``legacy_status`` as a labelled column of a SELECT."""
     return LegacyStatus(column).label('nova_migration_legacy_status')
-
-
-Expression = Callable[[sa.Column[Any]], sa.Label[Any]]

@@ -17,6 +17,7 @@ and sorted as such, so that every query of Nova's stays as it is.
 """
 
 from collections.abc import Collection
+import functools
 from typing import Any
 
 from nova.db.main import models
@@ -41,7 +42,7 @@ class StatusComparator(orm.ColumnProperty.Comparator[Any]):
 
     def __clause_element__(self) -> Any:
         """Return Nova's string as SQL, for sorting and other operators."""
-        return self._adapted(columns.shown(_wide()))
+        return self._adapted(_reader().shown)
 
     def operate(
         self, op: operators.OperatorType, *other: Any, **kwargs: Any
@@ -52,7 +53,7 @@ class StatusComparator(orm.ColumnProperty.Comparator[Any]):
         if words is None:
             found = op(self.__clause_element__(), *other, **kwargs)
             return found
-        found = self._adapted(columns.is_one_of(_wide(), words))
+        found = self._adapted(_reader().is_one_of(words))
         return sa.not_(found) if op in _NEGATIONS else found
 
     def _adapted(self, clause: Any) -> Any:
@@ -75,8 +76,9 @@ def _words(
     return None
 
 
-def _wide() -> sa.Table:
-    return columns.widened(models.Migration.__table__)
+@functools.cache
+def _reader() -> columns.Reader:
+    return columns.Reader(models.Migration.__table__)
 
 
 def _load(

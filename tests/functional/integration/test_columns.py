@@ -22,6 +22,7 @@ from nova_migration.integration.dropin import columns
 from nova_migration.integration.dropin import engines
 from nova_migration.states import MACHINES
 from nova_migration.states import MIGRATION_TYPES
+from nova_migration.states import determine_migration_type
 from nova_migration.states import reading
 from tests.functional import base as functional_base
 
@@ -56,17 +57,22 @@ class ColumnsTest:
     def setUp(self):
         super().setUp()
         self.expand()
-        self.wide = columns.widened(TABLE)
-        self.expected = {}
-        for kind, flavors in itertools.product(
-            (*MIGRATION_TYPES, None), ((1, 1), (1, 2))
-        ):
-            self.insert_kind(kind, flavors)
+        self.reader = columns.Reader(TABLE)
+        numbers = itertools.count(1)
+        rows = [
+            {'id': next(numbers), 'deleted': 0, **row}
+            for kind, flavors in itertools.product(
+                (*MIGRATION_TYPES, None), ((1, 1), (1, 2))
+            )
+            for row in self.rows_of(kind, flavors)
+        ]
+        with self.db.engine.begin() as connection:
+            connection.execute(models.MIGRATIONS.insert(), rows)
+        self.expected = {row['id']: self.expected_of(row) for row in rows}
 
-    def insert_kind(self, kind, flavors):
-        """Insert a type's rows of both forms, and odd ones."""
-        own = kind or ('migration' if flavors[0] == flavors[1] else 'resize')
-        machine = MACHINES[own]
+    def rows_of(self, kind, flavors):
+        """Yield a type's rows of both forms, and odd ones."""
+        machine = MACHINES[kind or determine_migration_type(*flavors)]
         rows = [(word, None, None) for word in machine.legacy]
         rows += [(None, None, None), ('goofballs', None, None)]
         for word, state in machine.legacy.items():
@@ -77,21 +83,25 @@ class ColumnsTest:
         start = machine.table.start
         rows.append(('error', start.name, None))
         for status, state, kept in rows:
-            row_id = self.insert(
-                migration_type=kind,
-                old_instance_type_id=flavors[0],
-                new_instance_type_id=flavors[1],
-                status=status,
-                state=state,
-                legacy_status=kept,
-                deleted=0,
-            )
-            found = reading.of_row(own, False, status, state, kept)
-            shown = reading.spelled(own, False, found)
-            meant = None
-            if state is not None and kept == 'goofballs':
-                meant = machine.state(state).legacy
-            self.expected[row_id] = (shown, meant)
+            yield {
+                'migration_type': kind,
+                'old_instance_type_id': flavors[0],
+                'new_instance_type_id': flavors[1],
+                'status': status,
+                'state': state,
+                'legacy_status': kept,
+            }
+
+    def expected_of(self, row):
+        """Return Nova's string for a row, and what it was mapped to."""
+        flavors = row['old_instance_type_id'], row['new_instance_type_id']
+        own = row['migration_type'] or determine_migration_type(*flavors)
+        state, kept = row['state'], row['legacy_status']
+        found = reading.of_row(own, False, row['status'], state, kept)
+        meant = None
+        if state is not None and kept == 'goofballs':
+            meant = MACHINES[own].state(state).legacy
+        return reading.spelled(own, False, found), meant
 
     def ids(self, condition):
         """Return the rows that match."""
@@ -106,7 +116,7 @@ class ColumnsTest:
     def test_shown(self):
         """Each row of either form is shown as Nova's string."""
         self.look()
-        query = sa.select(TABLE.c.id, columns.shown(self.wide))
+        query = sa.select(TABLE.c.id, self.reader.shown)
         with self.db.engine.connect() as connection:
             found = dict(connection.execute(query).tuples().all())
         self.assertEqual(
@@ -124,7 +134,7 @@ class ColumnsTest:
                 if set(found) & set(words)
             }
             self.assertEqual(
-                expected, self.ids(columns.is_one_of(self.wide, words)), words
+                expected, self.ids(self.reader.is_one_of(words)), words
             )
 
     def test_negated(self):
@@ -136,7 +146,7 @@ class ColumnsTest:
                 for key, found in self.expected.items()
                 if found[0] is not None and not set(found) & set(words)
             }
-            condition = sa.not_(columns.is_one_of(self.wide, words))
+            condition = sa.not_(self.reader.is_one_of(words))
             # An empty list matches nothing, NULL included, in SQL as well.
             if words:
                 self.assertEqual(expected, self.ids(condition), words)
@@ -179,14 +189,14 @@ class UnexpandedTest:
 
     def test_queries(self):
         """What is asked of both forms is answered of Nova's."""
-        wide = columns.widened(TABLE)
+        reader = columns.Reader(TABLE)
         with self.db.engine.connect() as connection:
             found = connection.execute(
                 sa.select(
-                    columns.shown(wide),
+                    reader.shown,
                     columns.state_beside(TABLE.c.id),
                     columns.legacy_status_beside(TABLE.c.id),
-                ).where(columns.is_one_of(wide, ['done']))
+                ).where(reader.is_one_of(['done']))
             ).all()
         self.assertEqual([('done', None, None)], [tuple(r) for r in found])
 
