@@ -24,6 +24,9 @@ PREVENTED = pathlib.Path(__file__).with_name('prevented.toml')
 #: How testtools says that a test did not find what it asserts.
 FAILURES = frozenset({'error', 'failure', 'uxsuccess'})
 
+#: What is said of a test that has no record.
+MISSING = 'missing'
+
 #: What the names of Nova's functional tests begin with.
 FUNCTIONAL = 'nova.tests.functional.'
 
@@ -115,10 +118,11 @@ class Result:
         unexpected = {}
         outcomes = collections.Counter()
         for test in wanted:
-            record = records.get(test, {'outcome': 'missing'})
+            record = records.get(test, {'outcome': MISSING})
             outcomes[record['outcome']] += 1
-            failed = record['outcome'] in {*FAILURES, 'missing'}
-            if failed != (test in expected):
+            failed = record['outcome'] in FAILURES
+            missing = record['outcome'] == MISSING
+            if missing or failed != (test in expected):
                 unexpected[test] = record.get('error', record['outcome'])
             elif refused_in(record):
                 unexpected[test] = f'refused: {refused_in(record)}'
@@ -134,6 +138,7 @@ class Result:
         """Write it as JSON."""
         fields = {'nova': nova_version(), **dataclasses.asdict(self)}
         text = json.dumps(fields, indent=1)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + '\n', encoding='utf-8')
 
     def counted(self):
