@@ -41,6 +41,7 @@ extensions = [
     'sphinxcontrib.programoutput',
     'machines',
     'measured',
+    'nova_suite',
     'qemu_streams',
     'session',
 ]

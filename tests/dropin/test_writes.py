@@ -432,10 +432,9 @@ class CreatingTest(base.DropinTest):
         migration.create()
         self.assertEqual(MigrationState.REBUILDING, migration.state)
 
-    def test_elsewhere(self):
-        """No move begins at its end, nor with a typo."""
+    def test_unknown_string(self):
+        """No move begins with a typo, nor with another type's string."""
         for kind, status in (
-            ('resize', 'finished'),
             ('live-migration', 'acepted'),
             ('migration', 'accepted'),
         ):
@@ -564,7 +563,7 @@ class ModesTest(base.DropinTest):
         self.assertEqual([], self.told)
 
     def test_creating(self):
-        """A row that begins anywhere is let through."""
+        """A row that begins with a string that nobody knows is let through."""
         for mode in ('warn', 'off'):
             self.configure(mode=mode, status_format='canonical')
             for status, expected in (

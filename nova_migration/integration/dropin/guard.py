@@ -115,16 +115,9 @@ def _insert(context: Any, values: _Values) -> Any:
 
 
 def _judge_creation(machine: Any, values: _Values) -> judge.Verdict:
-    """Judge what an object creates; Nova's functions alone may do anything.
-
-    A row that has a time of creation already is a copy from another cell.
-    """
-    is_copy = values.get('created_at') is not None
-    unjudged = objects.seen() is None
-    verdict = judge.creation(
-        machine, values.get('status'), is_copy=is_copy or unjudged
-    )
-    if unjudged:
+    """Judge what an object creates; Nova's functions alone may do anything."""
+    verdict = judge.creation(machine, values.get('status'))
+    if objects.seen() is None:
         return judge.Verdict(Result.CREATED, '', verdict.target)
     return _in_mode(verdict)
 

@@ -1,0 +1,95 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""An evacuated server, and the source host that comes back."""
+
+from nova.compute import manager
+from nova.tests.functional.api import client
+
+from tests.nova_hazards import base
+
+
+class ReturnDuringRebuildTest(base.HazardTest):
+    """The source host is back before the destination has rebuilt."""
+
+    def setUp(self):
+        super().setUp()
+        rebuild = manager.ComputeManager._do_rebuild_instance
+
+        def return_and_rebuild(*args, **kwargs):
+            self.bring_up('host1')
+            return rebuild(*args, **kwargs)
+
+        self.stub_out(
+            'nova.compute.manager.ComputeManager._do_rebuild_instance',
+            return_and_rebuild,
+        )
+
+    def test_done_after_completed(self):
+        """The source has cleaned up; the late 'done' must not undo that.
+
+        Nova then believes that there still is something to clean up, so that
+        the host cannot be declared up before it is restarted.
+        """
+        server = self.boot('host1')
+        self.take_down('host1')
+        self.api.post_server_action(server['id'], {'evacuate': {}})
+        self._wait_for_server_parameter(
+            server,
+            {'OS-EXT-SRV-ATTR:host': 'host2', 'OS-EXT-STS:task_state': None},
+        )
+
+        self.assertHazard(
+            self.statuses(server), without=['done'], within=['completed']
+        )
+        try:
+            self.force_down('host1', False)
+            refused = False
+        except client.OpenStackApiException as error:
+            self.assertEqual(400, error.response.status_code)
+            refused = True
+        self.assertHazard(refused, without=True, within=False)
+
+
+class ReturnAfterUpgradeTest(base.HazardTest):
+    """The operator upgrades the database while the source host is down."""
+
+    def test_destroyed_once(self):
+        """The source host finds the canonical row and destroys its copy.
+
+        It does so once: a server that has moved back since is left alone.
+        """
+        server = self.boot('host1')
+        self.take_down('host1')
+        self._evacuate_server(server, expected_host='host2')
+        self.upgrade()
+        self.assertEqual([('completed', 'evacuated')], self.stored())
+
+        with self.calls_of('destroy') as destroyed:
+            self.bring_up('host1')
+        copy = ('host1', server['id'])
+        self.assertHazard(destroyed, without=[], within=[copy])
+        self.assertHazard(
+            self.stored(),
+            without=[('completed', 'evacuated')],
+            within=[('completed', 'completed')],
+        )
+        if not self.guarded:
+            return
+
+        self.force_down('host1', False)
+        self._start_server(server)
+        self._live_migrate(server, host='host1')
+        with self.calls_of('destroy') as destroyed:
+            self.bring_up('host1')
+        self.assertEqual([], destroyed)
+        self.assertEqual(['completed', 'completed'], self.statuses(server))
