@@ -18,7 +18,7 @@ import sys
 from nova.tests import fixtures as nova_fixtures
 from nova.tests.functional import api_samples_test_base
 from nova.tests.functional.notification_sample_tests import (
-    notification_sample_base,
+    notification_sample_base,  # noqa: H301
 )
 
 PASTE = pathlib.Path(sys.prefix, 'etc', 'nova', 'api-paste.ini')
