@@ -35,10 +35,14 @@ SCENARIOS = {
     'load': 'a list of 10,000 rows, beside Nova and rows without objects',
     'upgrade': 'migrate and restore, beside one UPDATE and Nova, and a writer',
     'ddl': 'expand and contract, beside a writer',
+    'galera': 'a cluster of three nodes, beside a writer on each',
 }
 
-#: What has nothing to do with a database.
-IN_MEMORY = ('step',)
+#: What uses none of the servers: no database, or servers of its own.
+SERVERLESS = ('step', 'galera')
+
+#: What is run if nothing is named. Not every machine can start a cluster.
+DEFAULT = tuple(name for name in SCENARIOS if name != 'galera')
 
 _EPILOG = """\
 scenarios:
@@ -48,11 +52,14 @@ examples:
   python -m benchmarks step write
   python -m benchmarks write --database mariadb --rounds 31
   python -m benchmarks upgrade --rows 100000 --save results.json
+  python -m benchmarks galera --smoke
   python -m benchmarks show results.json
   python -m benchmarks summary results.json
   python -m benchmarks plot results.json --folder doc/source/contributor
 
 A database of a run's own is made on each server and dropped afterwards.
+galera is run only when it is named: it starts three MariaDBs of its own, which
+it needs the packages mariadb-server, galera-4 and rsync for.
 Ratios are medians of the rounds' ratios, with the tenth and the ninetieth
 percentile; the contenders of a round take turns.
 """
@@ -68,7 +75,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        'scenario', nargs='*', metavar='SCENARIO', help='default: all of them'
+        'scenario',
+        nargs='*',
+        metavar='SCENARIO',
+        help=f'default: {" ".join(DEFAULT)}',
     )
     parser.add_argument(
         '--database',
@@ -109,17 +119,35 @@ def main(arguments: Sequence[str]) -> int:
     # The databases that were made are dropped on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit('terminated'))
     found = report.Results(report.machine(), {}, [])
-    for name in asked.scenario or SCENARIOS:
+    status = 0
+    try:
+        _run(asked, arguments, found)
+    except scenarios.Missing as error:
+        measure.say(str(error))
+        status = 1
+    if found.results:
+        print(report.show(found, asked.format))
+    return status
+
+
+def _run(
+    asked: argparse.Namespace,
+    arguments: Sequence[str],
+    found: report.Results,
+) -> None:
+    """Run each scenario on each server; add what it finds.
+
+    :raises scenarios.Missing: a scenario cannot be run here
+    """
+    for name in asked.scenario or DEFAULT:
         for server in _servers(asked, name):
             found.update(_measured(asked, name, server, arguments))
             if asked.save:
                 report.save(asked.save, found)
-    print(report.show(found, asked.format))
-    return 0
 
 
 def _servers(asked: argparse.Namespace, name: str) -> list[sa.URL | None]:
-    if name in IN_MEMORY:
+    if name in SERVERLESS:
         return [None]
     return [
         databases.server_url(server)
@@ -143,12 +171,13 @@ def _measured(
         rounds=asked.rounds,
         smoke=asked.smoke,
     )
-    measure.say(f'{name}: {plan.server.get_backend_name()}')
+    measure.say(f'{name}: {server.get_backend_name()}' if server else name)
     began = time.monotonic()
     results = list(scenario(plan))
     run = {
         'command': _command(arguments),
         'seconds': round(time.monotonic() - began),
+        **plan.about,
     }
     if server is not None:
         run['server'] = databases.version(server)

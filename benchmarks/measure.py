@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import itertools
 import statistics
 import sys
 
@@ -34,6 +35,8 @@ class Latency:
 
     :param due_p99: counted from when a statement was due, which a stall of
         the one before it may have put off
+    :param worst_p99: of the rounds, where the others are of all of them
+    :param errors: what a statement ended with, or was tried again after
     """
 
     writes: int
@@ -42,6 +45,7 @@ class Latency:
     max: float
     due_p99: float
     errors: int = 0
+    worst_p99: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,8 @@ class Result:
     :param low: the tenth percentile of those ratios
     :param high: the ninetieth
     :param x: where on a plot's axis: a batch size, a progress
+    :param node: of a cluster, which one the writer writes to
+    :param conflicts: how often a batch was tried again, in all rounds
     """
 
     scenario: str
@@ -69,6 +75,8 @@ class Result:
     rows: int | None = None
     x: float | None = None
     writer: Latency | None = None
+    node: int | None = None
+    conflicts: int | None = None
     note: str = ''
 
 
@@ -80,6 +88,19 @@ def percentile(values: Sequence[float], share: float) -> float:
     above = min(below + 1, len(ordered) - 1)
     part = position - below
     return ordered[below] * (1 - part) + ordered[above] * part
+
+
+def mean_over(points: Sequence[tuple[float, float]], end: float) -> float:
+    """Return the mean height of the line through points, in their order.
+
+    :param end: where it ends; from the last point on it is level
+    """
+    points = [*points, (end, points[-1][1])]
+    area = sum(
+        (right - left) * (one + other) / 2
+        for (left, one), (right, other) in itertools.pairwise(points)
+    )
+    return area / (end - points[0][0])
 
 
 def say(text: str) -> None:

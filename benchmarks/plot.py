@@ -48,8 +48,9 @@ def draw(
     ):
         found = [r for r in of_upgrade if r.group == group]
         path = folder / f'{name}.svg'
-        _draw(found, panel, path)
-        yield path
+        if found:
+            _draw(found, panel, path)
+            yield path
 
 
 def _draw(

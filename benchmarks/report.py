@@ -162,11 +162,14 @@ def cells(one: measure.Result) -> dict[str, str]:
         'p10 to p90': ''
         if one.low is None
         else f'{number(one.low)} to {number(one.high)}',
+        'conflicts': '' if one.conflicts is None else str(one.conflicts),
+        'node': str(one.node or ''),
     }
     if one.writer is not None:
         row['writes'] = str(one.writer.writes)
         row['wait ms p50'] = number(one.writer.p50)
         row['p99'] = number(one.writer.p99)
+        row['worst p99'] = number(one.writer.worst_p99)
         row['max'] = number(one.writer.max)
         row['due p99'] = number(one.writer.due_p99)
         row['errors'] = str(one.writer.errors or '')

@@ -87,6 +87,7 @@ class Upgrade:
             )
         )
         self._context = context_of(url, read_deleted='yes')
+        self._done: list[int] = []
 
     def find(self, limit: int = 50) -> dict[str, float]:
         """Find the next rows; return milliseconds."""
@@ -98,12 +99,25 @@ class Upgrade:
         return {'ms': 1e3 * (time.perf_counter() - began)}
 
     def migrate(self, count: int, limit: int = 50) -> dict[str, float]:
-        """Migrate so many rows; return rows a second."""
+        """Migrate so many rows, or those that are left; return rows/s."""
         done = 0
         began = time.perf_counter()
         while done < count:
-            done += self._batch(min(limit, count - done))
+            more = self._batch(min(limit, count - done))
+            if not more:
+                break
+            done += more
         return {'rows/s': done / (time.perf_counter() - began)}
+
+    def undo(self) -> None:
+        """Make the rows that were migrated legacy ones again."""
+        model = nova_models.Migration
+        writer = nova_db_api.get_context_manager(self._context).writer
+        with writer.using(self._context) as session:
+            session.query(model).filter(model.id.in_(self._done)).update(
+                {'state': None}, synchronize_session=False
+            )
+        self._done = []
 
     @staticmethod
     def _next(session: Any, limit: int) -> Any:
@@ -123,4 +137,5 @@ class Upgrade:
         for migration in found:
             migration.state = migration.status
             migration.save()
+        self._done += [migration.id for migration in found]
         return len(found)

@@ -20,6 +20,7 @@ import time
 import sqlalchemy as sa
 
 from nova_migration import exception
+from nova_migration.db import batches
 from nova_migration.db import engine
 from nova_migration.db import mapping
 from nova_migration.db import models
@@ -59,6 +60,27 @@ class Ours:
                 break
         took = time.perf_counter() - began
         return {'rows/s': done / took, 'rows': done, 's': took}
+
+    def migrate(
+        self, batch_size: int | None, patience: float
+    ) -> dict[str, float]:
+        """Migrate for so many seconds at most; return rows a second.
+
+        It ends before it is done, too, where a batch is refused. Conflicts are
+        tries beyond the first.
+        """
+        done = conflicts = 0
+        began = time.perf_counter()
+        try:
+            for batch in self._batches(False, batch_size):
+                done += batch.changed
+                conflicts += batch.tries - 1
+                if time.perf_counter() - began > patience:
+                    break
+        except exception.BatchRefused:
+            conflicts += batches.ATTEMPTS - 1
+        took = time.perf_counter() - began
+        return {'rows/s': done / took, 'rows': done, 'conflicts': conflicts}
 
     def begin(self, batch_size: int) -> None:
         """Begin to migrate; :meth:`go_on` does it."""

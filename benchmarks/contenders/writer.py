@@ -12,9 +12,11 @@
 
 """A service that goes on writing while something else is done to the table."""
 
+from collections.abc import Collection
 import random
 import threading
 import time
+from typing import Any
 
 from benchmarks import measure
 from benchmarks.contenders import drivers
@@ -25,12 +27,24 @@ class Writer:
 
     :param highest: the rows have the ids from 1 to this one
     :param rate: statements a second, one commit each
+    :param seed: two writers with the same one write the same rows
+    :param again: errors of the server after which a statement is tried again,
+        in the time of the first try
     """
 
-    def __init__(self, url: str, highest: int, rate: int = 50):
+    def __init__(
+        self,
+        url: str,
+        highest: int,
+        rate: int = 50,
+        seed: int = 50,
+        again: Collection[int] = (),
+    ):
         self._url = url
         self._highest = highest
         self._pause = 1 / rate
+        self._seed = seed
+        self._again = again
         self._stop = threading.Event()
         self._took: list[float] = []
         self._late: list[float] = []
@@ -64,21 +78,30 @@ class Writer:
             self._url,
             'UPDATE migrations SET memory_remaining = %s WHERE id = %s',
         )
-        chance = random.Random(50)
+        chance = random.Random(self._seed)
         due = time.perf_counter()
         while not (self._took and self._stop.is_set()):
             values = (chance.randrange(2**40), self._random(chance))
             began = time.perf_counter()
-            try:
-                cursor.execute(statement, values)
-            except drivers.ERRORS:
-                self._errors += 1
+            self._persist(cursor, statement, values)
             ended = time.perf_counter()
             self._took.append(ended - began)
             self._late.append(ended - due)
             due += self._pause
             self._stop.wait(max(0, due - time.perf_counter()))
         connection.close()
+
+    def _persist(
+        self, cursor: Any, statement: str, values: tuple[int, int]
+    ) -> None:
+        while True:
+            try:
+                cursor.execute(statement, values)
+            except drivers.ERRORS as error:
+                self._errors += 1
+                if error.args[0] in self._again and not self._stop.is_set():
+                    continue
+            return
 
     def _random(self, chance: random.Random) -> int:
         return chance.randint(1, self._highest)

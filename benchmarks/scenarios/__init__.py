@@ -21,18 +21,24 @@ import sqlalchemy as sa
 from benchmarks import measure
 
 
+class Missing(Exception):
+    """What a scenario needs is not installed; the message says what."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a run was asked for; None leaves it to the scenario.
 
     :param server: URL of the server on which databases may be made
     :param smoke: as little as shows that everything runs
+    :param about: what a scenario adds to what is kept of its run
     """
 
     server: sa.URL
     rows: int | None = None
     rounds: int | None = None
     smoke: bool = False
+    about: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def choose(self, asked: int | None, usual: int, smoke: int) -> int:
         """Return what was asked for, or what is usual."""

@@ -71,7 +71,7 @@ def results(
             yield measure.Result(
                 group=group,
                 contender=name,
-                unit=unit.removesuffix(' back'),
+                unit=unit.removesuffix(' settled').removesuffix(' back'),
                 rounds=rounds,
                 **known,
             )

@@ -13,13 +13,13 @@
 """The data migration and the way back, beside the limit and Nova's way."""
 
 from collections.abc import Callable
+from collections.abc import Generator
 from collections.abc import Iterator
 import contextlib
 import dataclasses
 import statistics
+import time
 from typing import Any
-
-import sqlalchemy as sa
 
 from benchmarks import databases
 from benchmarks import measure
@@ -39,7 +39,11 @@ _SMOKE_SIZES = (None, 100)
 #: Where the cost of a batch is looked at, in percent of the rows.
 PROGRESS = (0, 10, 25, 50, 75, 95)
 _BATCH = 1_000
+_NOVA_NAME = 'Nova: object by object'
 _NOVA_BATCH = 50
+
+#: Of Nova's way: the percent of rows done, and the milliseconds of a row.
+Costs = list[tuple[float, float]]
 
 
 def run(plan: scenarios.Plan) -> Iterator[measure.Result]:
@@ -50,9 +54,9 @@ def run(plan: scenarios.Plan) -> Iterator[measure.Result]:
         _workers(cell) as field,
     ):
         field.ours.call('schema', 'expand')
-        yield from _progress(field)
+        costs = yield from _progress(field, plan)
         yield from _memory(field, plan)
-        yield from _alone(field, plan)
+        yield from _alone(field, plan, costs)
         yield from _beside_a_writer(field, plan)
 
 
@@ -115,16 +119,26 @@ def _memory(field: _Field, plan: scenarios.Plan) -> Iterator[measure.Result]:
         )
 
 
-def _progress(field: _Field) -> Iterator[measure.Result]:
-    """Yield what a batch costs, by how much is done."""
+def _progress(
+    field: _Field, plan: scenarios.Plan
+) -> Generator[measure.Result, None, Costs]:
+    """Yield what a batch and a row cost, by how much is done.
+
+    Returns what a row costs Nova.
+    """
     batch = min(_BATCH, max(10, field.cell.count // 100))
     total = field.cell.count // batch
     field.ours.call('begin', batch)
     done = 0
+    costs: Costs = []
+    # What a process does once is not part of the first figure.
+    _migrated_by_nova(field, 1)
     for percent in PROGRESS:
         until = total * percent // 100
         field.ours.call('go_on', max(0, until - done))
         found = [field.nova.call('find')['ms'] for _ in range(3)]
+        rate = _migrated_by_nova(field, 20 if plan.smoke else 200)['rows/s']
+        costs.append((percent, 1e3 / rate))
         some = max(1, min(20, total // 50))
         took = field.ours.call('go_on', some)
         done = max(done, until) + some
@@ -140,11 +154,29 @@ def _progress(field: _Field) -> Iterator[measure.Result]:
                 x=percent,
                 rounds=len(values),
             )
+    for at, cost in costs:
+        yield field.result(
+            group='a row, by percent of rows done',
+            contender=_NOVA_NAME,
+            unit='ms',
+            median=cost,
+            x=at,
+        )
     field.ours.call('go_on', total)
     field.back()
+    return costs
 
 
-def _alone(field: _Field, plan: scenarios.Plan) -> Iterator[measure.Result]:
+def _migrated_by_nova(field: _Field, count: int) -> measure.Sample:
+    """Let Nova migrate the next rows; they are to be migrated again."""
+    sample: measure.Sample = field.nova.call('migrate', count, _NOVA_BATCH)
+    field.nova.call('undo')
+    return sample
+
+
+def _alone(
+    field: _Field, plan: scenarios.Plan, costs: Costs
+) -> Iterator[measure.Result]:
     """Yield the rates, there and back, without anybody beside."""
     rounds = plan.choose(plan.rounds, 3, 1)
     samples = measure.in_turn(
@@ -155,12 +187,20 @@ def _alone(field: _Field, plan: scenarios.Plan) -> Iterator[measure.Result]:
         rounds,
         warm=0,
     )
-    samples['Nova: object by object'] = _nova(field, plan, rounds)
+    samples[_NOVA_NAME] = _nova(field, plan, rounds)
+    over_all = 1e3 / measure.mean_over(costs, 100)
+    samples[f'{_NOVA_NAME}, over the whole table'] = [
+        {'rows/s': over_all}
+    ] * rounds
     yield from turns.results(
         samples,
         {
             'rows/s': 'migrate, nobody beside',
             'rows/s back': 'restore, nobody beside',
+            'rows/s settled': 'migrate, with what the server does afterwards',
+            'rows/s back settled': (
+                'restore, with what the server does afterwards'
+            ),
         },
         scenario='upgrade',
         database=field.cell.label,
@@ -177,7 +217,10 @@ def _there_and_back(
             sample = at_work.call('run', back)
             assert sample['rows'] == field.cell.count, sample
             rates[unit] = sample['rows/s']
+            began = time.perf_counter()
             field.cell.settle()
+            took = sample['s'] + time.perf_counter() - began
+            rates[f'{unit} settled'] = sample['rows'] / took
         return rates
 
     return one
@@ -188,12 +231,7 @@ def _nova(
 ) -> list[measure.Sample]:
     """Let Nova migrate the first rows, where its way is at its fastest."""
     count = 20 if plan.smoke else 1_000
-    samples = [field.nova.call('migrate', count) for _ in range(rounds)]
-    table = field.cell.main
-    field.cell.execute(
-        sa.text(f'UPDATE {table.name} SET state = NULL WHERE state > :none'),
-        {'none': ''},
-    )
+    samples = [_migrated_by_nova(field, count) for _ in range(rounds)]
     field.cell.settle()
     return samples
 
