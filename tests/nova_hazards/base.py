@@ -57,6 +57,17 @@ class HazardTest(integrated_helpers._IntegratedTestBase):
         """Assert what happens to Nova as it is, or with the drop-in."""
         self.assertEqual(within if self.guarded else without, found)
 
+    def assert_confirmed(self, server):
+        """A second confirmation spoils the first one of an unguarded Nova."""
+        self.assertHazard(
+            self.statuses(server), without=['error'], within=['confirmed']
+        )
+        self.assertHazard(
+            self.api.get_server(server['id'])['status'],
+            without='ERROR',
+            within='ACTIVE',
+        )
+
     @property
     def engine(self):
         """The engine of the cell's database."""

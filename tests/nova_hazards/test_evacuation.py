@@ -12,7 +12,11 @@
 
 """An evacuated server, and the source host that comes back."""
 
+from unittest import mock
+
 from nova.compute import manager
+from nova.compute import resource_tracker
+from nova.conductor import api as conductor_api
 from nova.tests.functional.api import client
 
 from tests.nova_hazards import base
@@ -58,6 +62,107 @@ class ReturnDuringRebuildTest(base.HazardTest):
             self.assertEqual(400, error.response.status_code)
             refused = True
         self.assertHazard(refused, without=True, within=False)
+
+
+class ReturnBeforeClaimTest(base.HazardTest):
+    """The source host is back before a destination has claimed the row."""
+
+    def setUp(self):
+        super().setUp()
+        claim = resource_tracker.ResourceTracker.rebuild_claim
+
+        def return_and_claim(*args, **kwargs):
+            self.bring_up('host1')
+            self.before_claim = self.statuses(self.server)
+            return claim(*args, **kwargs)
+
+        self.stub_out(
+            'nova.compute.resource_tracker.ResourceTracker.rebuild_claim',
+            return_and_claim,
+        )
+
+    def test_goes_on(self):
+        """The guest is rebuilt, because nobody else has it any more."""
+        self.server = self.boot('host1')
+        self.take_down('host1')
+        self.api.post_server_action(self.server['id'], {'evacuate': {}})
+        self._wait_for_server_parameter(
+            self.server,
+            {
+                'OS-EXT-SRV-ATTR:host': 'host2',
+                'OS-EXT-STS:task_state': None,
+                'status': 'SHUTOFF',
+            },
+        )
+
+        self.assertEqual(['completed'], self.before_claim)
+        self.assertHazard(
+            self.statuses(self.server), without=['done'], within=['completed']
+        )
+
+
+class GivenUpTest(base.HazardTest):
+    """Somebody takes a slow rebuild for failed, and it is done after all."""
+
+    def test_source_returns(self):
+        """The source host destroys its copy, so that one guest is left."""
+        server = self.boot('host1')
+        self.take_down('host1')
+        rebuild = manager.ComputeManager._do_rebuild_instance
+
+        def give_up_and_rebuild(*args, **kwargs):
+            migration = self.loaded(server)
+            migration.status = 'error'
+            migration.save()
+            return rebuild(*args, **kwargs)
+
+        self.stub_out(
+            'nova.compute.manager.ComputeManager._do_rebuild_instance',
+            give_up_and_rebuild,
+        )
+        self._evacuate_server(server, expected_host='host2')
+
+        with self.calls_of('destroy') as destroyed:
+            self.bring_up('host1')
+        self.assertEqual([('host1', server['id'])], destroyed)
+        self.assertEqual(['completed'], self.statuses(server))
+
+
+class RebuildInPlaceTest(base.HazardTest):
+    """A server that was to be evacuated, and was rebuilt where it is."""
+
+    def forget_evacuation(self, server):
+        """Leave the row of an evacuation that no conductor has heard of."""
+        self.force_down('host1', True)
+        lost = mock.patch.object(
+            conductor_api.ComputeTaskAPI, 'rebuild_instance'
+        )
+        with lost:
+            self.api.post_server_action(server['id'], {'evacuate': {}})
+        self.force_down('host1', False)
+        self.api.post_server_action(
+            server['id'], {'os-resetState': {'state': 'active'}}
+        )
+        self.assertEqual(['accepted'], self.statuses(server))
+
+    def test_guest_is_not_destroyed(self):
+        """The restarted host keeps the guest that was rebuilt on it.
+
+        Nova takes the row for that of the rebuild, says that it is done, and
+        destroys the only guest there is.
+        """
+        server = self.boot('host1')
+        self.forget_evacuation(server)
+        self._rebuild_server(server, server['image']['id'])
+        self.assertHazard(
+            self.statuses(server), without=['done'], within=['failed']
+        )
+        self.assertEqual('ACTIVE', self.api.get_server(server['id'])['status'])
+
+        with self.calls_of('destroy') as destroyed:
+            self.bring_up('host1')
+        copy = ('host1', server['id'])
+        self.assertHazard(destroyed, without=[copy], within=[])
 
 
 class ReturnAfterUpgradeTest(base.HazardTest):

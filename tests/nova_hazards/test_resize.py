@@ -47,14 +47,7 @@ class ConfirmTwiceTest(base.HazardTest):
             migration=stale,
         )
 
-        self.assertHazard(
-            self.statuses(server), without=['error'], within=['confirmed']
-        )
-        self.assertHazard(
-            self.api.get_server(server['id'])['status'],
-            without='ERROR',
-            within='ACTIVE',
-        )
+        self.assert_confirmed(server)
 
 
 class AutomaticConfirmTest(base.HazardTest):
@@ -89,6 +82,72 @@ class AutomaticConfirmTest(base.HazardTest):
 
         self.assertHazard(
             self.statuses(server), without=['error'], within=['confirmed']
+        )
+
+    def ask_too_late(self, server, action):
+        """Be confirmed by Nova in the middle of a request of the user's.
+
+        :returns: the HTTP status of the answer
+        """
+        find = nova_objects.Migration.get_by_instance_and_status
+
+        def find_and_confirm(*args, **kwargs):
+            found = find(*args, **kwargs)
+            self.poll('host2')
+            return found
+
+        with mock.patch(
+            'nova.objects.Migration.get_by_instance_and_status',
+            find_and_confirm,
+        ):
+            return self.api.api_post(
+                f'/servers/{server["id"]}/action',
+                {action: None},
+                check_response_status=(),
+            ).status
+
+    def test_user_confirms_too(self):
+        """The user is told of a conflict, and the server goes on."""
+        server = self.boot('host1')
+        self._migrate_server(server)
+        self.age()
+
+        answer = self.ask_too_late(server, 'confirmResize')
+
+        # The fixture has the API wait for the compute, and fail as it fails.
+        self.assertHazard(answer, without=500, within=409)
+        self.assert_confirmed(server)
+
+    def test_user_reverts_too_late(self):
+        """The user is told of a conflict, and the guest stays.
+
+        Nova destroys it on the destination, when the source has no copy any
+        more. What it wrote to the server before it asked for the status is
+        there, and the operator takes it back.
+        """
+        server = self.boot('host1')
+        self._migrate_server(server)
+        self.age()
+
+        with self.calls_of('destroy') as destroyed:
+            answer = self.ask_too_late(server, 'revertResize')
+
+        self.assertHazard(answer, without=202, within=409)
+        guest = ('host2', server['id'])
+        self.assertHazard(guest in destroyed, without=True, within=False)
+        if not self.guarded:
+            return
+        self.assertEqual(['confirmed'], self.statuses(server))
+        self.assertEqual(
+            'resize_reverting',
+            self.api.get_server(server['id'])['OS-EXT-STS:task_state'],
+        )
+        self.api.post_server_action(
+            server['id'], {'os-resetState': {'state': 'active'}}
+        )
+        found = self.api.get_server(server['id'])
+        self.assertEqual(
+            ('ACTIVE', None), (found['status'], found['OS-EXT-STS:task_state'])
         )
 
     def test_only_what_awaits_confirmation(self):

@@ -47,4 +47,6 @@ def _is_of_edges(kind, statuses):
         machine.report(before.name, after.name)
         for before, after in itertools.pairwise(states)
     ]
-    return all(isinstance(answer, Edge) for answer in answers)
+    return all(
+        isinstance(answer, Edge) and answer.said is None for answer in answers
+    )

@@ -25,6 +25,13 @@ from tests.nova_suite import results
 
 SLICE = pathlib.Path(__file__).with_name('slice.txt')
 
+#: Not chosen, because they need a machine that is not busy: a compute service
+#: has to report within six seconds, or threads wait for each other.
+HURRIED = (
+    'nova.tests.functional.regressions.test_bug_1938326.',
+    'nova.tests.functional.libvirt.test_numa_live_migration.',
+)
+
 #: What a transition is, whatever the form of the row.
 _PARTS = ('machine', 'before', 'asked', 'result')
 
@@ -42,7 +49,9 @@ def choose(runs, always=()):
     asked, seconds = {}, {}
     for records in runs:
         for name, record in records.items():
-            if record['outcome'] != 'success' and name not in always:
+            if name not in always and (
+                record['outcome'] != 'success' or name.startswith(HURRIED)
+            ):
                 continue
             asked.setdefault(name, set()).update(_transitions(record))
             seconds[name] = max(seconds.get(name, 0.1), record['seconds'])
