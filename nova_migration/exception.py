@@ -218,6 +218,18 @@ class LegacyRowsRemain(DatabaseError):
     )
 
 
+class CanonicalRowsRemain(DatabaseError):
+    """The columns cannot be removed: their states would be lost."""
+
+    msg_fmt = (
+        'Still canonical in %(table)s: %(count)d. Set [nova_migration]'
+        ' status_format = legacy for every service, then run'
+        " 'nova-migration-manage db restore' before --drop-columns; where it"
+        " says that nothing is expanded, 'nova-migration-manage db upgrade"
+        " --expand' before."
+    )
+
+
 class LegacyRowRefused(DatabaseError):
     """A legacy row was written to a database that has been contracted."""
 

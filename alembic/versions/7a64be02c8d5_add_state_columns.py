@@ -36,6 +36,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    ddl.require_restored(op.get_bind(), held=True)
     ddl.drop_index(op, models.STATE_INDEX)
     for table in models.TABLES:
         ddl.drop_columns(op, table)

@@ -26,12 +26,14 @@ from cliff import columns
 from cliff import command
 from oslo_config import cfg
 from oslo_db import exception as db_exc
+import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 
 from nova_migration import context
 from nova_migration import exception
 from nova_migration.conf import opts
 from nova_migration.db import engine
+from nova_migration.db import errors
 
 LOG = logging.getLogger(__name__)
 
@@ -152,7 +154,7 @@ def plain(value: Any) -> Any:
 def one_line(error: BaseException) -> str:
     """Return an error as the one line that a user is shown."""
     if isinstance(error, (db_exc.DBError, sa_exc.SQLAlchemyError)):
-        line = printable(engine.first_line(error))
+        line = printable(errors.first_line(error))
         return f'The database refused: {line}.'
     if isinstance(error, cfg.ConfigFileParseError):
         return printable(_without_the_line(error))
@@ -166,6 +168,21 @@ def _without_the_line(error: cfg.ConfigFileParseError) -> str:
     """
     line = getattr(error.__context__, 'line', '')
     return str(error).removesuffix(f': {line!r}')
+
+
+def read_any_text(opened: sa.Engine) -> None:
+    """Have text that is no UTF-8 read with escapes in it.
+
+    Only SQLite holds such; one row of it would hide all others.
+    """
+    if opened.dialect.name == 'sqlite':
+        sa.event.listen(opened, 'connect', _escape)
+
+
+def _escape(connection: Any, _record: Any) -> None:
+    connection.text_factory = functools.partial(
+        str, encoding='utf-8', errors='backslashreplace'
+    )
 
 
 def utf8(text: str) -> str:

@@ -51,6 +51,9 @@ _ADVICE = {
 ROWS_REMAIN, NOT_MIGRATED = 1, 2
 
 
+#: The part of the time, in percent, in which nothing is done.
+THROTTLE = 0
+
 #: More rows, or seconds, than there are; databases count no further.
 MOST = 2**31 - 1
 
@@ -117,8 +120,8 @@ def add_batch_options(parser: argparse.ArgumentParser) -> None:
         type=positive,
         metavar='N',
         help='rows in one transaction; only conflicts make them fewer'
-        ' (default: as many as take a fraction of a second, more or fewer as'
-        ' it is measured)',
+        ' (default: as many as take a tenth of a second, or about one while'
+        ' nobody else writes, as it is measured)',
     )
     parser.add_argument(
         '--max-count',
@@ -129,30 +132,40 @@ def add_batch_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--throttle',
         type=percent,
-        default=0,
         metavar='PERCENT',
         help='do nothing for this part of the time: with 75, a batch of 0.1'
-        ' seconds is followed by a pause of 0.3 (default: %(default)s)',
+        f' seconds is followed by a pause of 0.3 (default: {THROTTLE})',
     )
     parser.add_argument(
         '--max-lag',
         type=seconds,
-        default=batches.MAX_LAG,
         metavar='SECONDS',
         help='wait for a standby that is further behind, where PostgreSQL'
-        ' says so; 0 for not to look (default: %(default)s)',
+        f' says so; 0 for not to look (default: {batches.MAX_LAG})',
     )
 
 
 def manner_of(parsed_args: Any, stop: progress.Stop) -> batches.Manner:
     """Return how hard the database is to be worked."""
+    throttle, max_lag = parsed_args.throttle, parsed_args.max_lag
     return batches.Manner(
         batch_size=parsed_args.batch_size,
         max_count=parsed_args.max_count,
-        idle=parsed_args.throttle / 100,
-        max_lag=parsed_args.max_lag,
+        idle=(THROTTLE if throttle is None else throttle) / 100,
+        max_lag=batches.MAX_LAG if max_lag is None else max_lag,
         wait=stop.wait,
     )
+
+
+#: Options that only migrate reads.
+_OF_MIGRATE = (
+    '--batch-size',
+    '--max-count',
+    '--throttle',
+    '--max-lag',
+    '--map',
+    '--inconsistent',
+)
 
 
 class Upgrade(base.DatabaseCommand):
@@ -198,7 +211,6 @@ examples:
         parser.add_argument(
             '--map',
             action='append',
-            default=[],
             metavar='[TYPE:]OLD=STATE',
             help='rows that say OLD are in STATE; may be repeated',
         )
@@ -208,6 +220,7 @@ examples:
             help='which column to believe where a program that does not know'
             ' of states wrote over the status',
         )
+        self._wrong_call = parser.error
         return parser
 
     def take_action(self, parsed_args: Any) -> int:
@@ -218,12 +231,24 @@ examples:
             if getattr(parsed_args, name)
         ]
         # An argument that makes no sense must not change anything.
-        meanings = mapping.meanings_with(parsed_args.map)
+        self._require_used(parsed_args, chosen)
+        meanings = mapping.meanings_with(parsed_args.map or ())
         for name in chosen or ['expand', 'migrate', 'contract']:
             code = self._run(name, parsed_args, meanings)
             if code:
                 return code
         return 0
+
+    def _require_used(self, parsed_args: Any, chosen: list[str]) -> None:
+        """Refuse an option that the chosen phase does not read."""
+        if not chosen or 'migrate' in chosen:
+            return
+        for option in _OF_MIGRATE:
+            name = option.strip('-').replace('-', '_')
+            if getattr(parsed_args, name) is not None:
+                self._wrong_call(
+                    f'{option} is for migrate: --{chosen[0]} does not read it'
+                )
 
     def _run(
         self, phase: str, parsed_args: Any, meanings: mapping.Meanings
@@ -333,8 +358,10 @@ class Restore(base.DatabaseCommand):
 
     def _remove_rest(self, parsed_args: Any) -> int:
         """Remove what a killed expand or --drop-columns has left."""
-        if parsed_args.drop_columns and schema.is_begun(self.database):
-            return self._drop_columns()
+        if schema.is_begun(self.database):
+            schema.require_restored(self.database)
+            if parsed_args.drop_columns:
+                return self._drop_columns()
         print('restore: nothing was expanded', file=self.app.stdout)
         return 0
 

@@ -50,7 +50,7 @@ _WALK = (
     ('queue', None),
     ('cancel', 'the user asked for it'),
     ('fail', 'future.result() raised'),
-    ('complete', None),
+    ('switch_to_postcopy', None),
 )
 
 

@@ -53,6 +53,14 @@ _DESCRIPTION = """Bring the migrations of a Nova cell database to an
 enumerated status and a state that a machine drives; look at them, and help
 them on. Try it without anything: nova-migration-manage demo."""
 
+#: What a user is told of besides errors: the commands speak, and the batches
+#: say why they wait.
+HEARD = (
+    'nova_migration.cmd',
+    'nova_migration.db.batches',
+    'nova_migration.db.load',
+)
+
 _LEVELS = {0: logging.ERROR, 1: logging.INFO, 2: logging.INFO}
 
 
@@ -134,7 +142,8 @@ class Manage(app.App):
             file.setFormatter(logging.Formatter(pattern))
             root.addHandler(file)
         root.setLevel(logging.DEBUG if debug else logging.WARNING)
-        logging.getLogger('nova_migration.cmd').setLevel(level)
+        for name in HEARD:
+            logging.getLogger(name).setLevel(level)
         if not debug:
             # They log a traceback before they raise, and what they raise
             # ends as one line.
@@ -176,6 +185,7 @@ class Manage(app.App):
         """The database of the configuration, opened once."""
         if self._database is None:
             self._database = engine.from_conf(self.conf)
+            base.read_any_text(self._database.engine)
         return self._database
 
 

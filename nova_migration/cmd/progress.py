@@ -22,6 +22,7 @@ import time
 from types import FrameType
 
 import tqdm
+from tqdm.contrib import logging as tqdm_logging
 
 from nova_migration.db import upgrade
 
@@ -87,7 +88,10 @@ def followed(
 def _bar(
     batches: Iterable[upgrade.Batch], total: int, verb: str
 ) -> Iterator[upgrade.Batch]:
-    with tqdm.tqdm(total=total, desc=verb, unit=' rows') as bar:
+    with (
+        tqdm_logging.logging_redirect_tqdm(),
+        tqdm.tqdm(total=total, desc=verb, unit=' rows') as bar,
+    ):
         for batch in batches:
             bar.set_postfix({'batch': batch.seen}, refresh=False)
             bar.update(batch.seen)

@@ -25,7 +25,7 @@ import dataclasses
 import logging
 import random
 import time
-from typing import Any
+from typing import TypeVar
 
 from oslo_db import exception as db_exc
 import sqlalchemy as sa
@@ -33,9 +33,12 @@ from sqlalchemy import exc as sa_exc
 
 from nova_migration import exception
 from nova_migration.db import engine as engine_mod
+from nova_migration.db import errors
 from nova_migration.db import galera
 from nova_migration.db import load
 from nova_migration.db import pace as pace_mod
+
+_Answer = TypeVar('_Answer')
 
 LOG = logging.getLogger(__name__)
 
@@ -59,13 +62,17 @@ HOLD = 60.0
 #: Seconds between two looks at servers that lag.
 _LOOK = 0.2
 
+#: Seconds of work after which there is a rest, where one is needed.
+_WITHOUT_REST = 1.0
+
 #: Less than any id that an INTEGER column holds.
 _BELOW_ALL = -(2**31) - 1
 
+#: What the session had, from its URL or the server, is kept in a variable.
 _MARIADB = {
-    f'SET SESSION innodb_lock_wait_timeout = {LOCK_TIMEOUT}': (
-        'SET SESSION innodb_lock_wait_timeout ='
-        ' @@GLOBAL.innodb_lock_wait_timeout'
+    'SET @nova_migration_lock_wait = @@SESSION.innodb_lock_wait_timeout,'
+    f' SESSION innodb_lock_wait_timeout = {LOCK_TIMEOUT}': (
+        'SET SESSION innodb_lock_wait_timeout = @nova_migration_lock_wait'
     ),
 }
 
@@ -169,31 +176,21 @@ def _change(job: Job) -> sa.Update:
     )
 
 
-def _origin(error: Exception) -> Any:
-    """Return what the driver raised."""
-    return getattr(getattr(error, 'inner_exception', error), 'orig', None)
-
-
 def _is_conflict(error: Exception) -> bool:
     """Tell that a transaction was rolled back in favour of another one."""
     return (
         isinstance(error, db_exc.DBDeadlock)
-        or engine_mod.may_run_again(error)
-        or getattr(_origin(error), 'pgcode', None) == '55P03'
+        or errors.may_run_again(error)
+        or errors.is_lock_timeout(error)
     )
 
 
-#: A Galera node that is without its cluster for a moment, before a statement
-#: and in the middle of a commit.
-_WITHOUT_CLUSTER = (1047, 1180)
-
-
-def _is_loss(error: Exception) -> bool:
+def _is_loss(engine: sa.Engine, error: Exception) -> bool:
     """Tell that a connection is of no use any more, or a node for now."""
     return (
-        isinstance(error, db_exc.DBConnectionError)
-        or getattr(error, 'connection_invalidated', False)
-        or (*getattr(_origin(error), 'args', ()), None)[0] in _WITHOUT_CLUSTER
+        errors.leaves_open(engine, error)
+        or errors.is_not_ready(error)
+        or errors.is_of_connecting(error)
     )
 
 
@@ -244,9 +241,11 @@ def limits_for(
     connection: sa.Connection, batch_size: int | None
 ) -> pace_mod.Limits:
     """Return the sizes that suit a server, or the one that was asked for."""
+    is_file = connection.dialect.name == 'sqlite'
     if batch_size is not None:
-        return pace_mod.fixed(batch_size)
-    if connection.dialect.name == 'sqlite':
+        rest = pace_mod.FILE.rest if is_file else 0.0
+        return pace_mod.fixed(batch_size, rest)
+    if is_file:
         return pace_mod.FILE
     with connection.begin():
         node = galera.is_node(connection)
@@ -261,7 +260,9 @@ class Walk:
         self._manner = manner
         self._session = Session(database.engine)
         self._left = manner.max_count
-        self._owed = 0.0
+        self._owed = self._worked = 0.0
+        self._going = True
+        self._traffic: load.Traffic | None = None
         self._said: set[str] = set()
 
     @contextlib.contextmanager
@@ -273,20 +274,28 @@ class Walk:
                 limits = limits_for(connection, self._manner.batch_size)
                 with connection.begin():
                     found = load.gauges(connection, self._manner.max_lag)
+            self._limits = limits
             self._pace = pace_mod.Pace(limits)
+            if limits.alone is not None:
+                self._traffic = load.Traffic(load.MARKS[self._dialect])
             self._watch = load.Watch(found)
             yield
         finally:
             self._session.close()
 
+    @property
+    def _dialect(self) -> str:
+        return self._database.engine.dialect.name
+
     def over(self, job: Job) -> Iterator[Batch]:
         """Yield each batch of a table once it is committed."""
         bound, change = _bound(job), _change(job)
         low = _BELOW_ALL
-        while self._left is None or self._left > 0:
+        while self._is_wanted():
             paused = self._pause()
-            if paused is None:
+            if not self._going:
                 return
+            self._look_around()
             batch = self._persist(job, bound, change, low)
             if batch is None:
                 return
@@ -296,37 +305,46 @@ class Walk:
             yield dataclasses.replace(batch, paused=paused)
             low = batch.last_id
 
+    def _is_wanted(self) -> bool:
+        return self._going and (self._left is None or self._left > 0)
+
     def _owe(self, batch: Batch) -> None:
         idle = self._manner.idle
         self._owed = batch.seconds * idle / (1 - idle)
+        self._worked += batch.seconds
+        if self._worked >= _WITHOUT_REST:
+            self._worked = 0.0
+            self._owed = max(self._owed, self._limits.rest)
 
-    def _pause(self) -> float | None:
-        """Wait as asked for; return for how long, or None to stop."""
+    def _wait(self, seconds: float) -> None:
+        """Wait, and remember if it is to be the end."""
+        self._going = self._going and self._manner.wait(seconds)
+
+    def _pause(self) -> float:
+        """Wait as asked for; return for how long."""
         begun = time.monotonic()
         owed, self._owed = self._owed, 0.0
-        if owed and not self._manner.wait(owed):
-            return None
-        if not self._hold():
-            return None
+        if owed:
+            self._wait(owed)
+        if self._going:
+            self._hold()
         return time.monotonic() - begun
 
-    def _hold(self) -> bool:
-        """Wait while servers push back; return whether to go on."""
+    def _hold(self) -> None:
+        """Wait while servers push back."""
         with engine_mod.explained(self._database.engine):
             reason = self._pressure()
             if reason is None:
-                return True
+                return
             self._say('Holding back: %s.', reason)
             self._pace.conflicted()
             until = time.monotonic() + HOLD
-            while reason is not None:
+            while reason is not None and self._going:
                 if time.monotonic() >= until:
                     self._say('%s and does not catch up: going on.', reason)
                     break
-                if not self._manner.wait(_LOOK):
-                    return False
+                self._wait(_LOOK)
                 reason = self._pressure(at_once=True)
-        return True
 
     def _say(self, message: str, reason: str) -> None:
         """Log a message once in a run, whatever the reasons."""
@@ -335,13 +353,30 @@ class Walk:
             LOG.info(message, reason)
 
     def _pressure(self, at_once: bool = False) -> str | None:
+        return self._ask(
+            lambda connection: self._watch.pressure(connection, at_once)
+        )
+
+    def _look_around(self) -> None:
+        """Make larger batches where there is nobody to wait for them."""
+        if self._traffic is None or self._limits.alone is None:
+            return
+        with engine_mod.explained(self._database.engine):
+            alone = self._ask(self._traffic.is_alone)
+        self._pace.use(self._limits.alone if alone else self._limits)
+
+    def _ask(
+        self, question: Callable[[sa.Connection], _Answer]
+    ) -> _Answer | None:
+        """Return what a server answers; None where it does not just now."""
         try:
-            return self._watch.pressure(self._session.connection(), at_once)
+            return question(self._session.connection())
         except (db_exc.DBError, sa_exc.DBAPIError) as error:
-            if not _is_loss(error):
-                raise
             # The batch that comes next will find out for how long.
-            self._session.drop()
+            if _is_loss(self._database.engine, error):
+                self._session.drop()
+            elif not _is_conflict(error):
+                raise
             return None
 
     def _persist(
@@ -353,13 +388,17 @@ class Walk:
     ) -> Batch | None:
         """Try a batch until it gets through, smaller each time.
 
-        :raises BatchRefused: it did not
+        :returns: None if there is nothing left, or it is to be the end
+        :raises BatchRefused: it did not, because of others
+        :raises ConnectionLost: it did not, because nobody answered
         """
         for tries in range(1, ATTEMPTS + 1):
             try:
                 batch = self._attempt(job, bound, change, low)
             except (db_exc.DBError, sa_exc.DBAPIError) as error:
                 self._set_back(error, tries, job, low)
+                if not self._going:
+                    return None
             else:
                 return batch and dataclasses.replace(batch, tries=tries)
         raise AssertionError('the last try has raised')
@@ -368,23 +407,25 @@ class Walk:
         self, error: Exception, tries: int, job: Job, low: int
     ) -> None:
         """Make ready for another try, or raise."""
-        lost = _is_loss(error)
+        lost = _is_loss(self._database.engine, error)
         if lost:
             self._session.drop()
         last = tries == ATTEMPTS
-        if last and not lost and _is_conflict(error):
+        if last and lost:
+            raise errors.lost(self._database.engine.url, error) from error
+        if last and _is_conflict(error):
             raise exception.BatchRefused(
                 table=job.table.name,
                 low=max(low, 0),
                 tries=tries,
-                reason=engine_mod.first_line(error),
+                reason=errors.first_line(error),
             ) from error
-        if last or not (lost or _is_conflict(error)):
+        if not (lost or _is_conflict(error)):
             with engine_mod.explained(self._database.engine):
                 raise error
         self._pace.conflicted()
         LOG.debug('Batch of %s after %s: %s', job.table.name, low, error)
-        time.sleep(random.uniform(0, min(BACKOFF, 0.05 * 2**tries)))
+        self._wait(random.uniform(0, min(BACKOFF, 0.05 * 2**tries)))
 
     def _attempt(
         self,

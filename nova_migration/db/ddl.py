@@ -31,7 +31,7 @@ from sqlalchemy import schema
 
 from nova_migration import exception
 from nova_migration.db import clauses
-from nova_migration.db import engine as engine_mod
+from nova_migration.db import errors
 from nova_migration.db import galera
 from nova_migration.db import models
 
@@ -77,6 +77,36 @@ def add_columns(op: Operations, table: sa.Table) -> None:
 
 def _added(op: Operations, column: sa.Column[Any]) -> str:
     return f'ADD COLUMN IF NOT EXISTS {_spell(op, column)}'
+
+
+def require_restored(connection: sa.Connection, held: bool = False) -> None:
+    """Refuse to remove states that rows still have.
+
+    :param held: let nobody write one until the transaction ends. SQLite does
+        that anyway; MariaDB, whose DDL is no part of a transaction, leaves a
+        moment for it.
+    :raises CanonicalRowsRemain: with the table and a count
+    """
+    # The shadow table is read from end to end, and locked before the other
+    # one is: only the archiver waits for that.
+    for table in reversed(models.TABLES):
+        if 'state' not in _columns_if_any(connection, table):
+            continue
+        if held and connection.dialect.name == 'postgresql':
+            connection.exec_driver_sql(f'LOCK TABLE {table.name}')
+            # The index knows at once that there is none.
+            connection.exec_driver_sql('SET LOCAL enable_seqscan = off')
+        canonical = table.c.state.is_not(None)
+        query = sa.select(sa.func.count()).select_from(table)
+        count = connection.scalar(query.where(canonical))
+        if count:
+            raise exception.CanonicalRowsRemain(table=table.name, count=count)
+
+
+def _columns_if_any(connection: sa.Connection, table: sa.Table) -> set[str]:
+    if not sa.inspect(connection).has_table(table.name):
+        return set()
+    return column_names(connection, table)
 
 
 def drop_columns(op: Operations, table: sa.Table) -> None:
@@ -270,9 +300,11 @@ def _not_canonical(table: sa.Table) -> sa.Select[Any]:
     )
 
 
+#: What the session had, from its URL or the server, is kept in a variable.
 _MARIADB_TIMEOUT = (
-    'SET SESSION lock_wait_timeout = {seconds}',
-    'SET SESSION lock_wait_timeout = @@GLOBAL.lock_wait_timeout',
+    'SET @nova_migration_lock_wait = @@SESSION.lock_wait_timeout,'
+    ' SESSION lock_wait_timeout = {seconds}',
+    'SET SESSION lock_wait_timeout = @nova_migration_lock_wait',
 )
 _TIMEOUTS = {
     **dict.fromkeys(MARIADB, _MARIADB_TIMEOUT),
@@ -294,31 +326,65 @@ def lock_timeout(connection: sa.Connection) -> Iterator[None]:
     before, after = _TIMEOUTS.get(connection.dialect.name, (None, None))
     _execute(connection, before)
     try:
-        yield
+        with _locking_at_once(connection):
+            yield
     except (db_exc.DBError, sa_exc.DBAPIError) as error:
-        if not _is_lock_timeout(error):
+        if not errors.is_lock_timeout(error):
             raise
         raise exception.LockTimeout(
             table=' or '.join(table.name for table in models.TABLES),
             seconds=LOCK_TIMEOUT,
         ) from error
     finally:
-        # The connection goes back to a pool, and to work that may wait.
+        _set_back(connection, after)
+
+
+def _set_back(connection: sa.Connection, statement: str | None) -> None:
+    """Make a connection ready for the pool, and for work that may wait.
+
+    Where that is impossible the pool makes another one; what is to be told
+    is the error that comes before this one.
+    """
+    try:
         connection.rollback()
-        _execute(connection, after)
+        _execute(connection, statement)
+    except (db_exc.DBError, sa_exc.DBAPIError):
+        connection.invalidate()
+
+
+@contextlib.contextmanager
+def _locking_at_once(connection: sa.Connection) -> Iterator[None]:
+    """Have SQLite's transactions begin with the lock of who writes.
+
+    In one that began by reading it does not wait for that lock while somebody
+    else waits for the readers, but gives up.
+    """
+    if connection.dialect.name != 'sqlite':
+        yield
+        return
+    hook = ('before_cursor_execute', _begin_immediate)
+    sa.event.listen(connection, *hook, retval=True)
+    try:
+        yield
+    finally:
+        sa.event.remove(connection, *hook)
+
+
+def _begin_immediate(
+    _connection: sa.Connection,
+    _cursor: Any,
+    statement: str,
+    parameters: Any,
+    _context: Any,
+    _many: bool,
+) -> tuple[str, Any]:
+    """Change what oslo.db begins transactions with."""
+    if statement == 'BEGIN':
+        statement = 'BEGIN IMMEDIATE'
+    return statement, parameters
 
 
 def _execute(connection: sa.Connection, statement: str | None) -> None:
     if statement:
         connection.exec_driver_sql(statement.format(seconds=LOCK_TIMEOUT))
         connection.commit()
-
-
-def _is_lock_timeout(error: Exception) -> bool:
-    text = engine_mod.first_line(error)
-    inner = getattr(getattr(error, 'inner_exception', error), 'orig', None)
-    return (
-        '1205' in text
-        or 'database is locked' in text
-        or getattr(inner, 'pgcode', None) == '55P03'
-    )

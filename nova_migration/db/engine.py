@@ -31,6 +31,7 @@ from sqlalchemy import exc as sa_exc
 
 from nova_migration import exception
 from nova_migration.conf import opts
+from nova_migration.db import errors
 from nova_migration.db import galera
 from nova_migration.db import models
 
@@ -40,24 +41,10 @@ _Result = TypeVar('_Result')
 DIALECTS = ('sqlite', 'mysql', 'mariadb', 'postgresql')
 
 
-def _origin(error: BaseException) -> BaseException | None:
-    """Return what the driver raised, below what was made of it."""
-    return getattr(getattr(error, 'inner_exception', error), 'orig', None)
-
-
-def may_run_again(error: Exception) -> bool:
-    """Tell what oslo.db does not translate and a second try may get past.
-
-    That is PostgreSQL's 40001, and SQLite's file held by another process.
-    """
-    origin = _origin(error)
-    if getattr(origin, 'pgcode', None) == '40001':
-        return True
-    return str(origin) == 'database is locked'
-
-
 def _nothing_was_written(error: Exception) -> bool:
-    return isinstance(error, exception.ConnectionLost) or may_run_again(error)
+    return isinstance(error, exception.ConnectionLost) or errors.may_run_again(
+        error
+    )
 
 
 def _nothing_is_lost(error: Exception) -> bool:
@@ -73,7 +60,8 @@ def _retrying(
     """Return what tries again for some five seconds, then gives up.
 
     A deadlock (MariaDB's 1020 and Galera's certification are ones to oslo.db)
-    means that the transaction was rolled back whole.
+    means that the transaction was rolled back whole. So is a lock that could
+    not be had; there the server has waited, too, each time.
     """
     return oslo_db.api.wrap_db_retry(
         max_retries=10,
@@ -160,106 +148,42 @@ def _explain_loss(database: Database, error: Exception, stage: _Stage) -> None:
     """Raise what a lost connection means at a stage; else do nothing."""
     engine = database.engine
     if stage is _Stage.COMMITTING:
-        if _leaves_open(engine, error):
+        if errors.leaves_open(engine, error):
             raise exception.OutcomeUnknown(
-                what='A write', reason=first_line(error)
+                what='A write', reason=errors.first_line(error)
             ) from error
         return
     if stage is _Stage.WORKING:
-        lost = _is_lost(engine, error)
+        lost = errors.is_lost(engine, error)
     else:
-        lost = database._answered.is_set() and _is_of_connecting(error)
+        lost = database._answered.is_set() and errors.is_of_connecting(error)
     if lost:
-        raise _lost(engine.url, error) from error
+        raise errors.lost(engine.url, error) from error
 
 
 @contextlib.contextmanager
 def explained(engine: sa.Engine) -> Iterator[None]:
     """Turn what an unprepared database raises into what to do about it."""
+    # SQLAlchemy lets out what a driver raises when the isolation level of a
+    # connection is set, or reset on the way back to the pool.
+    raw = engine.dialect.loaded_dbapi.Error
     try:
         yield
-    except (db_exc.DBError, sa_exc.DBAPIError) as error:
+    except (db_exc.DBError, sa_exc.DBAPIError, raw) as error:
         _explain(engine, error)
         raise
 
 
 def _explain(engine: sa.Engine, error: Exception) -> None:
     """Raise what to do about an error, if that is known."""
-    if _ended(engine, error):
-        raise _lost(engine.url, error) from error
-    if _is_of_connecting(error):
-        raise _unavailable(engine.url, error) from error
-    if _is_our_check(error):
+    if errors.has_ended(engine, error):
+        raise errors.lost(engine.url, error) from error
+    if errors.is_of_connecting(error):
+        raise errors.unavailable(engine.url, error) from error
+    if errors.is_our_check(error):
         raise exception.LegacyRowRefused() from error
     if needs_expand(engine):
         raise exception.NotExpanded() from error
-
-
-def _is_of_connecting(error: Exception) -> bool:
-    """Tell that no statement was sent, because nobody was there to take it."""
-    if isinstance(
-        error, db_exc.DBConnectionError | db_exc.DBNonExistentDatabase
-    ):
-        return True
-    inner = getattr(error, 'inner_exception', error)
-    return isinstance(inner, sa_exc.DBAPIError) and inner.statement is None
-
-
-def _ended(engine: sa.Engine, error: Exception) -> bool:
-    """Tell what a driver says when a connection that was there has ended."""
-    origin = _origin(error)
-    return isinstance(
-        origin, engine.dialect.loaded_dbapi.Error
-    ) and engine.dialect.is_disconnect(origin, None, None)
-
-
-def _is_lost(engine: sa.Engine, error: Exception) -> bool:
-    """Tell that the connection is of no use any more.
-
-    oslo.db knows more than the dialect, such as a Galera node that has lost
-    its cluster.
-    """
-    return isinstance(error, db_exc.DBConnectionError) or _ended(engine, error)
-
-
-#: What InnoDB says of a commit that something below or beside it refused, as
-#: Galera does when the node has just lost its cluster.
-_ERROR_DURING_COMMIT = 1180
-
-
-def _leaves_open(engine: sa.Engine, error: Exception) -> bool:
-    """Tell the answers to COMMIT after which it may have happened."""
-    arguments = getattr(_origin(error), 'args', ())
-    return _is_lost(engine, error) or arguments[:1] == (_ERROR_DURING_COMMIT,)
-
-
-def _lost(url: sa.URL, error: Exception) -> exception.ConnectionLost:
-    refused = galera.is_not_ready(error)
-    kind = exception.NodeNotReady if refused else exception.ConnectionLost
-    return kind(url=shown(url), reason=first_line(error))
-
-
-def _unavailable(
-    url: sa.URL, error: Exception
-) -> exception.DatabaseUnavailable:
-    refused = galera.is_not_ready(error)
-    kind = exception.NodeNotReady if refused else exception.DatabaseUnavailable
-    return kind(url=shown(url), reason=first_line(error))
-
-
-def shown(url: sa.URL) -> str:
-    """Return a URL without what is secret: options may hold passwords too."""
-    return url.set(query={}).render_as_string(hide_password=True)
-
-
-def _is_our_check(error: Exception) -> bool:
-    """Tell contract's check; MariaDB names it after the column it is on."""
-    text = first_line(error)
-    return any(
-        name in text
-        for table in models.TABLES
-        for name in (models.constraint_name(table), f'{table.name}.state`')
-    )
 
 
 def needs_expand(engine: sa.Engine) -> bool:
@@ -271,7 +195,7 @@ def needs_expand(engine: sa.Engine) -> bool:
         with engine.connect() as connection, galera.caught_up(connection):
             return _lacks_columns(sa.inspect(connection))
     except (db_exc.DBError, sa_exc.DBAPIError) as error:
-        raise _unavailable(engine.url, error) from error
+        raise errors.unavailable(engine.url, error) from error
 
 
 def _lacks_columns(inspector: sa.Inspector) -> bool:
@@ -294,13 +218,6 @@ def require_expanded(engine: sa.Engine) -> None:
     """
     if needs_expand(engine):
         raise exception.NotExpanded()
-
-
-def first_line(error: BaseException) -> str:
-    """Return what an error says, without the SQL and the links below it."""
-    origin = _origin(error)
-    text = str(origin if origin is not None else error)
-    return text.strip().partition('\n')[0].rstrip('.')
 
 
 def from_url(
@@ -329,10 +246,10 @@ def from_url(
         ) from error
     except _BAD_URL as error:
         raise exception.UnsupportedDatabase(
-            reason=first_line(error)
+            reason=errors.first_line(error)
         ) from error
     except (db_exc.DBError, sa_exc.DBAPIError) as error:
-        raise _unavailable(parsed, error) from error
+        raise errors.unavailable(parsed, error) from error
     sa.event.listen(engine, 'do_connect', _connect)
     return Database(engine, status_format)
 
@@ -370,10 +287,13 @@ def _connect(
     """Connect; the options of a URL are the driver's arguments."""
     try:
         return dialect.connect(*arguments, **options)
+    except dialect.loaded_dbapi.Error as error:
+        errors.mark_connecting(error)
+        raise
     except _BAD_OPTION as error:
         raise exception.UnsupportedDatabase(
             reason='its host, its port or an option behind the ? is not for'
-            f' the driver: {first_line(error)}'
+            f' the driver: {errors.first_line(error)}'
         ) from error
 
 
@@ -383,7 +303,7 @@ def _parse(url: str | sa.URL) -> sa.URL:
         name = parsed.get_backend_name()
     except sa_exc.ArgumentError as error:
         raise exception.UnsupportedDatabase(
-            reason=first_line(error)
+            reason=errors.first_line(error)
         ) from error
     except ValueError:
         # The error repeats what stands there, which is the password where

@@ -19,7 +19,6 @@ are in the way of replicated DDL, and takes no statement without its cluster.
 from collections.abc import Iterable
 from collections.abc import Iterator
 import contextlib
-from typing import Any
 from typing import cast
 
 from oslo_db import exception as db_exc
@@ -27,25 +26,12 @@ import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 import tenacity
 
+from nova_migration.db import errors
+
 #: Wait before reads, updates and inserts until the node has caught up.
 _EVERYTHING = 7
 
-#: What a node answers that has no cluster, or has stopped for a backup; and
-#: a server whose lock is held.
-_NOT_READY, _LOCK_HELD = 1047, 1205
-
 _IS_NODE = f'{__name__}.is_node'
-
-
-def _code(error: BaseException) -> Any:
-    """Return the server's number for an error, or None."""
-    origin = getattr(getattr(error, 'inner_exception', error), 'orig', None)
-    return (*getattr(origin, 'args', ()), None)[0]
-
-
-def is_not_ready(error: BaseException) -> bool:
-    """Tell the answer of a node that takes no statement now."""
-    return bool(_code(error) == _NOT_READY)
 
 
 def is_node(connection: sa.Connection) -> bool:
@@ -113,7 +99,7 @@ def wait_until_free(
     if not is_node(connection):
         return
     tries = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_is_held),
+        retry=tenacity.retry_if_exception(errors.is_lock_timeout),
         wait=tenacity.wait_random(0.01, 0.05),
         stop=tenacity.stop_after_delay(seconds),
         reraise=True,
@@ -122,15 +108,14 @@ def wait_until_free(
     connection.exec_driver_sql('UNLOCK TABLES')
 
 
-def _is_held(error: BaseException) -> bool:
-    return bool(_code(error) == _LOCK_HELD)
-
-
 def counters(
-    connection: sa.Connection, names: Iterable[str]
+    connection: sa.Connection, names: Iterable[str], scope: str = 'GLOBAL'
 ) -> dict[str, int]:
-    """Return status variables of a node by name; those that it has."""
-    query = sa.text('SHOW GLOBAL STATUS WHERE variable_name IN :names')
+    """Return status variables of a MariaDB by name; those that it has.
+
+    :param scope: ``SESSION`` for what the connection has done itself
+    """
+    query = sa.text(f'SHOW {scope} STATUS WHERE variable_name IN :names')
     query = query.bindparams(
         sa.bindparam('names', list(names), expanding=True)
     )

@@ -129,6 +129,10 @@ def _move_statement(machine: Machine, edge: Edge, reason: bool) -> sa.Update:
     if reason:
         values.insert(0, (_T.c.state_reason, _reasons()))
     where = _expected(machine, edge.source)
+    if edge.source == edge.target:
+        # The row of a move whose answer was lost still is where it was.
+        moved = _T.c.state_changed_at == sa.bindparam('now')
+        where = sa.and_(where, sa.func.coalesce(sa.not_(moved), sa.true()))
     return sa.update(_T).where(where).ordered_values(*values)
 
 
@@ -233,7 +237,10 @@ def _settle(
     :raises TransitionConflict: it was not, and somebody else moved the row
     :raises OutcomeUnknown: the row does not tell
     """
-    row = _read(database, values['row_id'])
+    try:
+        row = _read(database, values['row_id'])
+    except (exception.DatabaseUnavailable, exception.OutcomeUnknown) as error:
+        raise _unknown(machine, edge, values, doubt) from error
     found = _position_of(row, machine)
     now: datetime.datetime = values['now']
     if found.state == edge.target:

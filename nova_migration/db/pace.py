@@ -35,34 +35,52 @@ class Limits:
     :param ceiling: the largest size
     :param target: seconds that a batch should take; that long, at most, does
         a writer wait for one of its rows
+    :param rest: seconds of rest after each second of work, or more
+    :param alone: what may be done while nobody else writes, as far as can be
+        told: there is less of what comes with each batch
     """
 
     floor: int
     start: int
     ceiling: int
     target: float
+    rest: float = 0.0
+    alone: 'Limits | None' = None
 
 
-#: One server that writers use. A writer meets a batch as seldom as the batch
-#: is a small part of the table: 1 of 100 updates of random rows took 54 ms
-#: beside batches of 1,000 of a million rows, and 81 beside 5,000. For those,
-#: commits and round trips are a twentieth of the work; for 1,000 a seventh.
-SERVER = Limits(floor=500, start=1000, ceiling=10_000, target=0.2)
+#: One server that writers use: no writer is to wait for longer than what
+#: people take for at once.
+SERVER = Limits(
+    floor=500,
+    start=1000,
+    ceiling=10_000,
+    target=0.1,
+    alone=Limits(floor=500, start=1000, ceiling=50_000, target=1.0),
+)
 
 #: Every node applies a batch in one go, in its place in the order of all
-#: commits: who commits behind it on another node waits for all of it. There
-#: it was 56 to 107 ms of 100 commits for 1,000 rows, and 142 to 225 for 5,000.
+#: commits: who commits behind it on another node waits for all of it, and for
+#: what it has still to apply of those before.
 GALERA = Limits(floor=100, start=250, ceiling=2_000, target=0.02)
 
 #: SQLite writes every page that a batch has changed at its end, and pages
-#: of indexes are changed by many batches: large ones pay.
-FILE = Limits(floor=1000, start=10_000, ceiling=100_000, target=1.0)
+#: of indexes are changed by many batches: large ones pay. Whoever waits for
+#: the file looks ten times a second whether it is free, and gives up after
+#: five seconds if it has not been told to wait for longer.
+FILE = Limits(
+    floor=1000,
+    start=10_000,
+    ceiling=100_000,
+    target=1.0,
+    rest=0.11,
+    alone=Limits(floor=1000, start=10_000, ceiling=200_000, target=2.0),
+)
 
 
-def fixed(size: int) -> Limits:
+def fixed(size: int, rest: float = 0.0) -> Limits:
     """Return the limits of a size that only a conflict makes smaller."""
     floor = min(size, GALERA.floor)
-    return Limits(floor, size, size, math.inf)
+    return Limits(floor, size, size, math.inf, rest)
 
 
 class Pace:
@@ -75,6 +93,16 @@ class Pace:
         self.limits = limits
         self._size = float(limits.start)
         self._growth = FAST
+        self._rate = math.inf
+
+    def use(self, limits: Limits) -> None:
+        """Go on within other limits.
+
+        :param limits: what they allow is at once as much as was quick enough
+        """
+        if limits != self.limits:
+            self.limits = limits
+            self._set(min(self._size, self._rate * limits.target))
 
     @property
     def size(self) -> int:
@@ -87,7 +115,8 @@ class Pace:
         :param rows: how many it had; of fewer than :attr:`size`, as at the
             end of a table, it is not known that more would be quick
         """
-        wanted = rows * self.limits.target / seconds if seconds else math.inf
+        self._rate = rows / seconds if seconds else math.inf
+        wanted = self._rate * self.limits.target
         most = self._size * (self._growth if rows >= self.size else 1)
         # One slow commit says little; a conflict says more.
         self._set(max(self._size / FAST, min(wanted, most)))

@@ -17,6 +17,9 @@ Nova's ``alembic_version`` already.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterator
+import contextlib
+import functools
 import pathlib
 from typing import Any
 
@@ -66,9 +69,9 @@ def config(connection: sa.Connection | None = None) -> alembic.config.Config:
     return made
 
 
-def _run(
-    database: engine_mod.Database, command: Callable[..., None], target: str
-) -> None:
+@contextlib.contextmanager
+def _connected(database: engine_mod.Database) -> Iterator[sa.Connection]:
+    """Connect for DDL, which waits only so long for a table."""
     with (
         engine_mod.explained(database.engine),
         database.engine.connect() as connection,
@@ -78,11 +81,20 @@ def _run(
         ddl.require_supported(connection)
         # In a transaction of somebody else's alembic would commit nothing.
         connection.commit()
+        yield connection
+
+
+def _run(
+    database: engine_mod.Database, command: Callable[..., None], target: str
+) -> None:
+    with _connected(database) as connection:
         command(config(connection), target)
 
 
 def expand(database: engine_mod.Database) -> None:
     """Add our columns and index; code that knows nothing of them goes on.
+
+    A table that was made anew since, as from a dump, gets them again.
 
     :raises UnknownSchema: the tables are not Nova 34's
     :raises LockTimeout: somebody held a table for too long
@@ -91,6 +103,12 @@ def expand(database: engine_mod.Database) -> None:
     # be left as it was.
     with database.transaction() as connection:
         adopt.check(connection)
+    if is_expanded(database) and engine_mod.needs_expand(database.engine):
+        _run(
+            database,
+            functools.partial(alembic.command.stamp, purge=True),
+            'base',
+        )
     _run(database, alembic.command.upgrade, f'{EXPAND}@head')
 
 
@@ -127,15 +145,25 @@ def _has_checks(database: engine_mod.Database) -> bool:
 def revert_expand(database: engine_mod.Database) -> None:
     """Remove our columns, index and version table, as far as they are there.
 
-    Rows must have been restored: a canonical row's state would be lost.
+    :raises CanonicalRowsRemain: their states would be lost
     """
+    require_restored(database)
     # What a killed expand has added is not in the version table yet.
     if not is_expanded(database):
         _run(database, alembic.command.stamp, f'{EXPAND}@head')
     _run(database, alembic.command.downgrade, 'base')
     table = sa.Table(VERSION_TABLE, sa.MetaData())
-    with database.transaction() as connection:
+    with _connected(database) as connection, connection.begin():
         table.drop(connection, checkfirst=True)
+
+
+def require_restored(database: engine_mod.Database) -> None:
+    """Refuse to go back behind states that rows still have.
+
+    :raises CanonicalRowsRemain: with the table and a count
+    """
+    with _connected(database) as connection, connection.begin():
+        ddl.require_restored(connection)
 
 
 def is_begun(database: engine_mod.Database) -> bool:

@@ -26,6 +26,7 @@ import sqlalchemy as sa
 from nova_migration.db import batches
 from nova_migration.db import clauses
 from nova_migration.db import engine as engine_mod
+from nova_migration.db import galera
 from nova_migration.db import mapping as mapping_mod
 from nova_migration.db import models
 
@@ -152,8 +153,13 @@ def migrate(
     meanings = meanings or mapping_mod.meanings_with()
 
     def job_of(table: sa.Table) -> batches.Job:
+        pending = is_legacy(table)
+        if manner is not None and manner.max_count is not None:
+            # A batch that may have few rows would have none to change.
+            known = clauses.state_of_legacy(table, meanings)
+            pending = sa.and_(pending, known.is_not(None))
         statement = to_canonical(table, meanings)
-        return batches.Job(table, _by_id(is_legacy(table)), statement)
+        return batches.Job(table, _by_id(pending), statement)
 
     return _each(database, manner, batch_size, job_of)
 
@@ -200,14 +206,15 @@ def count(database: engine_mod.Database, pending: Pending) -> int:
     """Count rows of both tables: a scan, so once a run, not once a batch."""
 
     def work(connection: sa.Connection) -> int:
-        return sum(
-            connection.scalar(
-                sa.select(sa.func.count())
-                .select_from(table)
-                .where(pending(table))
+        with galera.caught_up(connection):
+            return sum(
+                connection.scalar(
+                    sa.select(sa.func.count())
+                    .select_from(table)
+                    .where(pending(table))
+                )
+                or 0
+                for table in models.TABLES
             )
-            or 0
-            for table in models.TABLES
-        )
 
     return database.run(work, repeatable=True)

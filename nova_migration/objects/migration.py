@@ -37,6 +37,7 @@ from nova_migration.db import guard
 from nova_migration.db import models
 from nova_migration.objects import base
 from nova_migration.objects import fields
+from nova_migration.states import LOOK
 from nova_migration.states import Absorbed
 from nova_migration.states import Edge
 from nova_migration.states import Machine
@@ -315,9 +316,14 @@ class Migration(base.MigrationObject):
 
     def _absorb(self, pair: Absorbed, reason: str | None) -> str:
         said = f'late {pair.event}: {reason or pair.why}'
-        LOG.info(
-            'Migration %(id)s stays %(state)s: %(said)s',
-            {'id': self.id, 'state': pair.state, 'said': said},
+        level, told = logging.INFO, said
+        if pair.contradicts:
+            level = logging.WARNING
+            told = f'late {pair.event}: {pair.why} {LOOK}'
+        LOG.log(
+            level,
+            'Migration %(id)s stays %(state)s: %(told)s',
+            {'id': self.id, 'state': pair.state, 'told': told},
         )
         database = base.database_of(self._context)
         guard.absorb(database, self.id, self.machine, pair, said)

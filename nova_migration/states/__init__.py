@@ -14,6 +14,7 @@
 
 from nova_migration.states.machine import Machine
 from nova_migration.states.machine import Outcome
+from nova_migration.states.migration import LOOK
 from nova_migration.states.migration import MigrationFlag
 from nova_migration.states.migration import MigrationState
 from nova_migration.states.migration import MigrationStatus
@@ -30,6 +31,7 @@ from nova_migration.states.table import Table
 from nova_migration.states.words import UnknownWord
 
 __all__ = [
+    'LOOK',
     'MACHINES',
     'MIGRATION_TYPES',
     'Absorbed',

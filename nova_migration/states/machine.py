@@ -120,15 +120,16 @@ class Machine:
         """Say what a report that names a target does to a record in a state.
 
         Programs that were not ported name where they think the record should
-        be, not what happened. A report of the state that the record is in
-        already is late, and absorbed.
+        be, not what happened. The edge leads there, unless the table says
+        that they are wrong about it. A report of the state that the record
+        is in already is late, and absorbed.
         """
         self.state(state)
         self.state(target)
-        events = [e.event for e in self.table.edges if e.target == target]
+        events = [e.event for e in self.table.edges if e.named == target]
         answers = [self._outcomes.get((state, event)) for event in events]
         for answer in answers:
-            if isinstance(answer, table_mod.Edge) and answer.target == target:
+            if isinstance(answer, table_mod.Edge) and answer.named == target:
                 return answer
         for answer in answers:
             if isinstance(answer, table_mod.Absorbed):

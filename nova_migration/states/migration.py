@@ -29,6 +29,12 @@ from nova_migration.states.table import check_family
 #: ``state`` is ours; ``status`` is Nova's String(255).
 LENGTHS = Lengths(state=32, status=255)
 
+#: What to do about an absorbed report that contradicts its row.
+LOOK = (
+    'This contradicts the row: look on both hosts which of them has the guest'
+    ' and its disks.'
+)
+
 
 class _Word(enum.StrEnum):
     """A word that also reads as one in messages."""
@@ -119,6 +125,12 @@ _ERROR_AGAIN = Absorbed(
     _S.ERROR,
     'fail',
     'Several handlers report one failure, on compute and in the conductor.',
+)
+# An error says that nobody knows what is true. Whoever still drives the move
+# knows more, so that what he reports moves it; what users decide does not.
+_GOES_ON = (
+    'The resource tracker had taken the row for stale, because the instance'
+    ' has the context of another move; its worker goes on.'
 )
 _CLEANED_UP = Edge(
     _S.ERROR,
@@ -306,7 +318,66 @@ _COLD_EDGES = (
         _S.ERROR,
         'finish_revert_resize raised on the source: the guest may be down.',
     ),
+    Edge(
+        _S.ERROR,
+        'claim',
+        _S.PRE_MIGRATING,
+        'The resource tracker had taken the row for stale before the'
+        ' destination claimed it.',
+    ),
+    Edge(_S.ERROR, 'migrate', _S.MIGRATING, _GOES_ON),
+    Edge(_S.ERROR, 'hand_over', _S.POST_MIGRATING, _GOES_ON),
+    Edge(
+        _S.ERROR,
+        'finish',
+        _S.AWAITING_CONFIRMATION,
+        'It was taken for failed, and _finish_resize started the guest on the'
+        ' destination after all.',
+    ),
+    Edge(
+        _S.ERROR,
+        'finish_confirm',
+        _S.CONFIRMED,
+        'The confirmation was taken for failed, and the source is cleaned'
+        ' after all.',
+    ),
+    Edge(
+        _S.ERROR,
+        'finish_revert',
+        _S.REVERTED,
+        'The revert was taken for failed, and the destination is cleaned'
+        ' after all.',
+    ),
     _CLEANED_UP,
+)
+
+_DELETED = (
+    '_cleanup_incomplete_migrations had read the row while it was an error;'
+    ' the instance is deleted.'
+)
+
+_COLD_ABSORBED = (
+    Absorbed(_S.CONFIRMED, 'clean_up', _DELETED),
+    Absorbed(_S.REVERTED, 'clean_up', _DELETED),
+    Absorbed(
+        _S.FAILED,
+        'finish_confirm',
+        'The instance was deleted and its files removed while the'
+        ' confirmation went on.',
+    ),
+    Absorbed(
+        _S.FAILED,
+        'finish_revert',
+        'The instance was deleted and its files removed while the revert'
+        ' went on.',
+    ),
+    Absorbed(
+        _S.FAILED,
+        'fail',
+        'A handler reports the failure after the instance was deleted and'
+        ' its files removed.',
+    ),
+    _ERROR_AGAIN,
 )
 
 # A cross-cell move has a row in each of two cells; their lives differ.
@@ -492,6 +563,30 @@ _LIVE_EDGES = (
         _S.FAILED,
         '_rollback_live_migration finished after pre_live_migration failed.',
     ),
+    Edge(_S.ERROR, 'queue', _S.QUEUED, _GOES_ON),
+    Edge(_S.ERROR, 'prepare', _S.PREPARING, _GOES_ON),
+    Edge(_S.ERROR, 'run', _S.RUNNING, _GOES_ON),
+    Edge(
+        _S.ERROR,
+        'switch_to_postcopy',
+        _S.POSTCOPY,
+        'The resource tracker had taken the row for stale; the guest runs on'
+        ' the destination already.',
+    ),
+    Edge(
+        _S.ERROR,
+        'complete',
+        _S.COMPLETED,
+        'It was taken for failed, and _post_live_migration cleaned the source'
+        ' after all.',
+    ),
+    Edge(
+        _S.ERROR,
+        'cancel',
+        _S.CANCELLED,
+        'The resource tracker had taken the row for stale; the abort was'
+        ' carried out.',
+    ),
     Edge(
         _S.ACCEPTED,
         'fail',
@@ -525,6 +620,10 @@ _LIVE_EDGES = (
     _CLEANED_UP,
 )
 
+_ARRIVED = (
+    'A roll-back reports of a guest that had arrived, the source being clean.'
+)
+
 _LIVE_ABSORBED = (
     Absorbed(
         _S.CANCELLED,
@@ -553,6 +652,22 @@ _LIVE_ABSORBED = (
         _S.FAILED,
         'cancel',
         'The abort reports after the failure had been rolled back.',
+    ),
+    Absorbed(_S.COMPLETED, 'cancel', _ARRIVED, contradicts=True),
+    Absorbed(_S.COMPLETED, 'roll_back', _ARRIVED, contradicts=True),
+    Absorbed(
+        _S.CANCELLED,
+        'complete',
+        '_post_live_migration reports of a move that was cancelled; it still'
+        ' has to delete the allocation of the source.',
+        contradicts=True,
+    ),
+    Absorbed(
+        _S.FAILED,
+        'complete',
+        '_post_live_migration reports of a move that was rolled back; it'
+        ' still has to delete the allocation of the source.',
+        contradicts=True,
     ),
     _ERROR_AGAIN,
 )
@@ -631,6 +746,17 @@ _EVACUATION_EDGES = (
         _S.COMPLETED,
         'The source host restarted during the rebuild.',
     ),
+    # finish_evacuation says done, from which on the source host destroys its
+    # guest. A real evacuation was claimed before, so the guest is the one
+    # that has just been rebuilt there.
+    Edge(
+        _S.ACCEPTED,
+        'finish_rebuild',
+        _S.FAILED,
+        'A rebuild in place took this stale row for its own: nothing was'
+        ' evacuated.',
+        said=_S.EVACUATED,
+    ),
     Edge(
         _S.ACCEPTED,
         'roll_back',
@@ -655,6 +781,34 @@ _EVACUATION_EDGES = (
         _S.ERROR,
         'The resource tracker found the row stale.',
     ),
+    Edge(
+        _S.ERROR,
+        'rebuild',
+        _S.REBUILDING,
+        'The evacuation was taken for failed, and the destination claimed the'
+        ' row after all.',
+    ),
+    Edge(
+        _S.ERROR,
+        'finish',
+        _S.EVACUATED,
+        'The evacuation was taken for failed, and the rebuild finished after'
+        ' all.',
+    ),
+    Edge(
+        _S.ERROR,
+        'complete',
+        _S.COMPLETED,
+        'The source host had read the row before the evacuation was taken for'
+        ' failed, and destroyed its leftovers.',
+    ),
+    Edge(
+        _S.ERROR,
+        'roll_back',
+        _S.FAILED,
+        'The resource tracker had taken the row for stale, and the rebuild'
+        ' failed.',
+    ),
     _CLEANED_UP,
 )
 
@@ -665,6 +819,47 @@ _EVACUATION_ABSORBED = (
         'The source host came back and cleaned up before the destination'
         ' reported that the rebuild was done.',
     ),
+    Absorbed(
+        _S.COMPLETED,
+        'rebuild',
+        'The source host came back and cleaned up before the destination'
+        ' claimed the row; the rebuild goes on.',
+    ),
+    Absorbed(
+        _S.EVACUATED,
+        'fail',
+        'The resource tracker had read the row before the rebuild was done.',
+    ),
+    Absorbed(
+        _S.EVACUATED,
+        'roll_back',
+        'A handler says that the rebuild failed which was done.',
+        contradicts=True,
+    ),
+    Absorbed(
+        _S.COMPLETED,
+        'fail',
+        'The evacuation failed after the source host had destroyed its copy.',
+        contradicts=True,
+    ),
+    Absorbed(
+        _S.COMPLETED,
+        'roll_back',
+        'The rebuild failed after the source host had destroyed its copy.',
+        contradicts=True,
+    ),
+    Absorbed(
+        _S.FAILED,
+        'fail',
+        'The resource tracker had read the row before the rebuild failed.',
+    ),
+    Absorbed(
+        _S.FAILED,
+        'complete',
+        'The source host destroyed its copy of a guest whose rebuild failed'
+        ' meanwhile; an error would keep the service from starting.',
+        contradicts=True,
+    ),
     _ERROR_AGAIN,
 )
 
@@ -673,7 +868,7 @@ RESIZE = Table(
     title='Resize',
     states=_COLD_STATES,
     edges=_COLD_EDGES,
-    absorbed=(_ERROR_AGAIN,),
+    absorbed=_COLD_ABSORBED,
     lengths=LENGTHS,
 )
 MIGRATION = Table(
@@ -681,7 +876,7 @@ MIGRATION = Table(
     title='Cold migration',
     states=_COLD_STATES,
     edges=_COLD_EDGES,
-    absorbed=(_ERROR_AGAIN,),
+    absorbed=_COLD_ABSORBED,
     lengths=LENGTHS,
 )
 CROSS_CELL = Table(
@@ -689,7 +884,7 @@ CROSS_CELL = Table(
     title='Cross-cell resize and cold migration',
     states=_COLD_STATES,
     edges=_COLD_EDGES + _CROSS_CELL_EDGES,
-    absorbed=(_ERROR_AGAIN,),
+    absorbed=_COLD_ABSORBED,
     lengths=LENGTHS,
 )
 LIVE_MIGRATION = Table(

@@ -65,12 +65,20 @@ class Edge:
     """A legal move: ``event`` leads from ``source`` to ``target``.
 
     :param why: one sentence on the circumstance in which it is taken
+    :param said: the state that programs without the machine take it to lead
+        to, where they are wrong about that
     """
 
     source: str
     event: str
     target: str
     why: str
+    said: str | None = None
+
+    @property
+    def named(self) -> str:
+        """The state that a report of this move names."""
+        return self.said or self.target
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,11 +86,15 @@ class Absorbed:
     """A late or repeated report: ``event`` changes nothing in ``state``.
 
     :param why: one sentence on how the report comes to be late
+    :param contradicts: whether the report and the row cannot both be true, so
+        that somebody should look; it is absorbed because an error would keep
+        the program that reports from cleaning up
     """
 
     state: str
     event: str
     why: str
+    contradicts: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +177,7 @@ def _ends(table: Table) -> Iterator[str]:
     names = table.by_name
     mentioned = [edge.source for edge in table.edges]
     mentioned += [edge.target for edge in table.edges]
+    mentioned += [edge.named for edge in table.edges]
     mentioned += [pair.state for pair in table.absorbed]
     for name in mentioned:
         if name not in names:
@@ -179,6 +192,13 @@ def _outcomes(table: Table) -> Iterator[str]:
     for pair in table.absorbed:
         if pair.event not in table.events:
             yield f'absorbed event {pair.event!r} is on no edge'
+
+
+def _reports(table: Table) -> Iterator[str]:
+    named = [(edge.source, edge.named) for edge in table.edges]
+    for edge in table.edges:
+        if edge.said and named.count((edge.source, edge.said)) > 1:
+            yield f'report of {edge.said!r} from {edge.source!r} is two moves'
 
 
 def _terminals(table: Table) -> Iterator[str]:
@@ -242,6 +262,7 @@ CHECKS = (
     _starts,
     _ends,
     _outcomes,
+    _reports,
     _terminals,
     _reachability,
     _lengths,

@@ -16,6 +16,7 @@ The drop-in changes Nova for a whole process; so these tests are a run of
 their own, and what Nova does without it is asked in other processes.
 """
 
+import datetime
 import json
 import os
 import subprocess
@@ -65,6 +66,13 @@ def run(module, *arguments):
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
+def received_from(migration, context):
+    """Return an object as who it is sent to has it."""
+    return nova_objects.Migration.obj_from_primitive(
+        migration.obj_to_primitive(), context
+    )
+
+
 class DropinTest(nova_base.NovaTest):
     """Mixed in before a database test: a cell database that is expanded."""
 
@@ -94,6 +102,10 @@ class DropinTest(nova_base.NovaTest):
         """Read a migration as Nova does."""
         return nova_objects.Migration.get_by_id(self.nova_context, row_id)
 
+    def sent(self, migration):
+        """Send an object as RPC does."""
+        return received_from(migration, self.nova_context)
+
     def put(self, kind, state, *, canonical, **values):
         """Insert a raw row that is in a state; return its id."""
         cross = values.pop('cross_cell_move', False)
@@ -109,6 +121,20 @@ class DropinTest(nova_base.NovaTest):
             hidden=False,
             **{'uuid': str(uuid.uuid4()), **values},
         )
+
+    def put_unknown(self, position):
+        """Insert a resize with a status, state and kept string; return it."""
+        row_id = self.put('resize', 'error', canonical=False)
+        columns = ('status', 'state', 'legacy_status')
+        self.execute(
+            'UPDATE migrations SET status = :status, state = :state,'
+            ' legacy_status = :legacy_status, created_at = :now'
+            ' WHERE id = :id',
+            id=row_id,
+            now=datetime.datetime(2026, 1, 1),
+            **dict(zip(columns, position, strict=True)),
+        )
+        return row_id
 
     def position(self, row_id):
         """Return status, state and kept string of a row, as stored."""

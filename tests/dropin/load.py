@@ -15,15 +15,20 @@
     python -m tests.dropin.load HOW URL
 
 HOW is ``connection`` for ``[database] connection``, ``cell`` for the URL of a
-cell mapping, ``call`` for register(), ``nothing``, or ``unknown`` for a Nova
-of another release. What it does with the database is Nova's own.
+cell mapping, ``call`` for register(), ``twice`` for both, ``nothing``,
+``unknown`` for a Nova of another release, ``misconfigured`` for options that
+are none, or ``threads`` for cells that are opened at the same time. What it
+does with the database is Nova's own.
 """
 
+from concurrent import futures
 import importlib
 import importlib.metadata
 import json
 import logging
 import sys
+import tempfile
+import threading
 
 from nova import context as nova_context
 from nova import objects
@@ -32,6 +37,8 @@ from nova.db.main import api
 from nova.db.main import models
 
 from tests.nova import rows
+
+THREADS = 8
 
 
 def manager_of(how, url):
@@ -54,6 +61,29 @@ def load(how):
         dropin = importlib.import_module('nova_migration.integration.dropin')
         for _time in range(2 if how == 'twice' else 1):
             dropin.register()
+    if how == 'misconfigured':
+        with tempfile.NamedTemporaryFile('w', suffix='.conf') as file:
+            file.write('[nova_migration]\nmode = enforced\n')
+            file.write('status_format = modern\n')
+            file.flush()
+            nova.conf.CONF([], default_config_files=[file.name])
+
+
+def in_threads(url):
+    """Open the database in many threads; return what each of them found."""
+    ready = threading.Barrier(THREADS, timeout=60)
+
+    def ask(_number):
+        context = nova_context.get_admin_context()
+        context.db_connection = api.create_context_manager(connection=url)
+        ready.wait()
+        found = objects.MigrationList.get_by_filters(
+            context, {'status': 'done'}
+        )
+        return [(each.status, type(each).__module__) for each in found]
+
+    with futures.ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(ask, range(THREADS)))
 
 
 def primitive(text):
@@ -101,6 +131,9 @@ def main():
     load(how)
     if sent:
         print(json.dumps(primitive(sent[0]), default=str))
+        return
+    if how == 'threads':
+        print(json.dumps(in_threads(url)))
         return
     context = nova_context.get_admin_context()
     context.db_connection = manager_of(how, url)

@@ -19,6 +19,7 @@ the hazard that it is there for.
 import json
 import subprocess
 import sys
+import uuid
 
 from nova import objects as nova_objects
 from nova.objects import migration as nova_migration_objects
@@ -29,6 +30,7 @@ from nova_migration.db import schema
 from nova_migration.integration import dropin
 from tests import base as tests_base
 from tests.dropin import base
+from tests.dropin import load
 from tests.functional import base as functional_base
 from tests.nova import base as nova_base
 from tests.nova import rows
@@ -104,6 +106,40 @@ class LoadingTest(nova_base.NovaTest):
         self.assertEqual('done', seen['stale'])
         self.assertEqual(1, log.count('its release is 35.0.0'))
 
+    def test_misconfigured(self):
+        """An option that is none has its default, and one line says so.
+
+        Nova goes on being guarded: left alone it would take canonical rows
+        for something else.
+        """
+        schema.expand(self.db)
+        seen, log = self.load('misconfigured')
+        self.assertEqual(OURS, seen['object'])
+        self.assertEqual('completed', seen['stale'])
+        self.assertEqual(1, log.count('mode counts as enforce'), log)
+        self.assertEqual(1, log.count('status_format counts as legacy'), log)
+        self.assertIn('enforced', log)
+        self.assertEqual(
+            [('completed', None)],
+            [(row.status, row.state) for row in self.rows()],
+        )
+
+    def test_threads(self):
+        """Cells that are opened at the same time are all read alike."""
+        schema.expand(self.db)
+        self.insert(
+            migration_type='evacuation',
+            status='completed',
+            state='evacuated',
+            instance_uuid=rows.INSTANCES[0],
+            deleted=0,
+            hidden=False,
+            uuid=str(uuid.uuid4()),
+        )
+        found, log = self.load('threads')
+        self.assertEqual([[['done', OURS]]] * load.THREADS, found)
+        self.assertEqual(1, log.count('guards the migrations'), log)
+
     def test_primitives(self):
         """What either kind of process sends, the other takes in and saves."""
         schema.expand(self.db)
@@ -141,6 +177,15 @@ class ObjectTest(tests_base.TestCase):
         for kind in (nova_migration_objects.Migration, nova_objects.Migration):
             checker = ovo_fixture.ObjectVersionChecker({'Migration': [kind]})
             self.assertEqual(FINGERPRINT, checker.get_hashes()['Migration'])
+
+    def test_names_over_rpc(self):
+        """A conductor is asked for methods by the names that it has."""
+        nova_objects.register_all()
+        dropin.register()
+        for name in ('create', 'save'):
+            method = getattr(nova_objects.Migration, name)
+            self.assertEqual(name, method.original_fn.__name__)
+            self.assertEqual(name, method.__name__)
 
 
 class ConfigurationTest(tests_base.TestCase):

@@ -15,28 +15,48 @@
 import datetime
 import threading
 import time
+import uuid
 
 from nova import exception as nova_exception
 from nova import objects as nova_objects
 from nova.api.openstack import common
 from nova.conductor.tasks import cross_cell_migrate
 from nova.db.main import api as nova_db_api
+from oslo_db import exception as db_exc
 from oslo_utils import timeutils
 import sqlalchemy as sa
 import webob.exc
 
 from nova_migration.db import models
+from nova_migration.db import schema
 from nova_migration.integration.dropin import guard
 from nova_migration.integration.dropin.report import Result
+from nova_migration.states import LOOK
 from nova_migration.states import MACHINES
 from nova_migration.states import MIGRATION_TYPES
 from nova_migration.states import MigrationFlag
 from nova_migration.states import MigrationState
+from nova_migration.states import UnknownWord
 from nova_migration.states import registry
 from tests.dropin import base
 from tests.functional import base as functional_base
 
 FORMS = (False, True)
+
+#: Status, state and kept string of rows that nobody knows, and of one that
+#: the operator has mapped.
+UNKNOWN = (
+    ('goofballs', None, None),
+    (None, None, None),
+    ('error', 'error', 'goofballs'),
+)
+
+#: What a database calls the check that contract adds.
+CONSTRAINTS = {
+    'sqlite': 'migrations_state_and_status',
+    'mysql': 'migrations.state',
+    'postgresql': 'migrations_state_and_status',
+}
 _SECOND = datetime.timedelta(seconds=1)
 
 
@@ -65,7 +85,7 @@ class EdgesTest(base.DropinTest):
         target = machine.state(edge.target)
         migration = self.migration(row_id)
         self.assertEqual(machine.state(edge.source).legacy, migration.status)
-        migration.status = target.legacy
+        migration.status = machine.state(edge.named).legacy
         migration.save()
         self.assertEqual(target.legacy, migration.status)
         self.assertEqual(target.name, migration.state)
@@ -114,6 +134,7 @@ class EdgesTest(base.DropinTest):
         # Said again of where the row is, there is nothing to report.
         if target != pair.state:
             self.assertEqual(Result.ABSORBED, self.told[-1].result)
+            self.assertEqual(pair.contradicts, self.told[-1].contradicts)
             self.assertEqual(1, row.state_reason.count('late'))
 
     def test_every_refusal(self):
@@ -143,14 +164,149 @@ class EdgesTest(base.DropinTest):
     @staticmethod
     def refused_from(machine, state):
         """Yield the states that no edge, nor a late report, leads to."""
-        active = MigrationFlag.IN_PROGRESS
-        for name, target in machine.states.items():
-            over = (
-                active not in target.flags
-                and active not in machine.state(state).flags
-            )
-            if machine.report(state, name) is None and not over:
+        rows = [(e.source, e.event, e.named) for e in machine.table.edges]
+        named = {event: name for _source, event, name in rows}
+        known = {(source, name) for source, _event, name in rows}
+        known |= {(a.state, named[a.event]) for a in machine.table.absorbed}
+        for name in machine.states:
+            if name != state and (state, name) not in known:
                 yield name
+
+
+class ErrorTest(base.DropinTest):
+    """What was taken for failed goes on, as in a Nova that guards nothing."""
+
+    def save(self, migration, *statuses):
+        """Report statuses with one object, as one worker does."""
+        for status in statuses:
+            migration.status = status
+            migration.save()
+            self.assertEqual(status, migration.status)
+
+    def mark(self, row_id):
+        """Write error, as a resource tracker does from its own list."""
+        self.save(self.migration(row_id), 'error')
+
+    def check_life(self, kind, life, last):
+        """Expect each step of a life to be taken from an error, too."""
+        for canonical in FORMS:
+            machine = MACHINES[kind]
+            row_id = self.put(
+                kind, machine.table.start.name, canonical=canonical
+            )
+            worker = self.migration(row_id)
+            for status in life:
+                self.mark(row_id)
+                self.save(worker, status)
+            self.assertEqual(last, self.migration(row_id).state)
+            self.assertNotIn(
+                Result.REFUSED, {told.result for told in self.told}
+            )
+
+    def test_live_migration(self):
+        """A live migration that goes on is not held up on its way."""
+        begin = ('queued', 'preparing', 'running')
+        for end, last in (
+            (('running (post-copy)', 'completed'), 'completed'),
+            (('completed',), 'completed'),
+            (('cancelled',), 'cancelled'),
+            (('failed',), 'failed'),
+        ):
+            self.check_life('live-migration', (*begin, *end), last)
+
+    def test_cold(self):
+        """A resize that goes on is not, either."""
+        life = ('pre-migrating', 'migrating', 'post-migrating', 'finished')
+        for kind in ('resize', 'migration'):
+            self.check_life(kind, life, 'awaiting-confirmation')
+
+    def test_decided(self):
+        """What was decided is done, though somebody had given it up."""
+        for canonical in FORMS:
+            for decided, done in (
+                ('confirming', 'confirmed'),
+                ('reverting', 'reverted'),
+            ):
+                row_id = self.put('resize', decided, canonical=canonical)
+                worker = self.migration(row_id)
+                self.mark(row_id)
+                self.save(worker, done)
+
+    def test_given_up_evacuation(self):
+        """The source host that returns finds what was given up and done.
+
+        It would leave its guest running beside the one that was rebuilt.
+        """
+        for canonical in FORMS:
+            row_id = self.put('evacuation', 'rebuilding', canonical=canonical)
+            worker = self.migration(row_id)
+            self.migration(row_id).process_event('fail')
+            self.save(worker, 'done')
+            self.assertTrue(worker.has_flag(MigrationFlag.DOOMED_SOURCE))
+            found = nova_objects.MigrationList.get_by_filters(
+                self.nova_context,
+                {'status': ['accepted', 'pre-migrating', 'done']},
+            )
+            self.assertIn(row_id, [each.id for each in found])
+
+    def test_failed_evacuation(self):
+        """A rebuild that was declared failed cannot be done in silence."""
+        for canonical in FORMS:
+            row_id = self.put('evacuation', 'failed', canonical=canonical)
+            worker = self.migration(row_id)
+            worker.status = 'done'
+            self.assertRaises(nova_exception.InstanceInvalidState, worker.save)
+
+    def test_source_returns_before_the_claim(self):
+        """The rebuild goes on, with all else that the claim writes."""
+        for canonical in FORMS:
+            row_id = self.put('evacuation', 'accepted', canonical=canonical)
+            claimed = self.migration(row_id)
+            self.save(self.migration(row_id), 'completed')
+            claimed.status = 'pre-migrating'
+            claimed.dest_compute = 'host2'
+            claimed.save()
+            self.assertEqual('completed', claimed.status)
+            self.assertEqual('host2', self.row(row_id).dest_compute)
+            claimed.status = 'done'
+            claimed.save()
+            self.assertEqual('completed', claimed.status)
+
+    def test_rebuild_in_place(self):
+        """A stale evacuation that a rebuild takes for its own has failed.
+
+        With done, the host would destroy the guest when it restarts.
+        """
+        for canonical in FORMS:
+            row_id = self.put('evacuation', 'accepted', canonical=canonical)
+            migration = self.migration(row_id)
+            migration.status = 'done'
+            migration.save()
+            self.assertEqual('failed', migration.status)
+            expected = 'failed' if canonical else None
+            self.assertEqual(('failed', expected, None), self.position(row_id))
+            self.assertEqual(
+                (Result.MOVED, 'done', 'failed'),
+                (self.told[-1].result, self.told[-1].asked, migration.state),
+            )
+            self.assertTrue(self.told[-1].replaced)
+
+    def test_rebuild_in_place_unguarded(self):
+        """Where nothing is guarded, what Nova says is written."""
+        self.configure(mode='off')
+        for canonical in FORMS:
+            row_id = self.put('evacuation', 'accepted', canonical=canonical)
+            self.save(self.migration(row_id), 'done')
+
+    def test_contradiction(self):
+        """Somebody is told to look when a report cannot be true of its row."""
+        row_id = self.put('live-migration', 'completed', canonical=True)
+        migration = self.migration(row_id)
+        migration.status = 'failed'
+        migration.save()
+        self.assertEqual('completed', migration.status)
+        self.assertTrue(self.told[-1].contradicts)
+        self.assertIn(LOOK, self.log.output)
 
 
 class SavingTest(base.DropinTest):
@@ -242,24 +398,32 @@ class SavingTest(base.DropinTest):
         for over_rpc in FORMS:
             stale = self.migration(row_id)
             if over_rpc:
-                stale = self.sent(stale)
                 stale.updated_at = timeutils.utcnow(
                     with_timezone=True
                 ) - datetime.timedelta(minutes=1)
                 stale.obj_reset_changes(fields=['updated_at'])
-            if not over_rpc:
+            else:
                 self.move(row_id, 'reverting')
             stale.status = 'error'
+            if over_rpc:
+                stale = self.sent(stale)
             stale.save()
             self.assertEqual('reverting', stale.status)
             self.assertEqual(Result.ABSORBED, self.told[-1].result)
         self.assertIn('error', self.row(row_id).state_reason)
 
-    def sent(self, migration):
-        """Send an object as RPC does."""
-        return nova_objects.Migration.obj_from_primitive(
-            migration.obj_to_primitive(), self.nova_context
-        )
+    def test_error_with_what_was_sent(self):
+        """Who has the database and was sent the decision may fail with it."""
+        row_id = self.put('resize', 'awaiting-confirmation', canonical=True)
+        self.move(row_id, 'confirming')
+        migration = self.sent(self.migration(row_id))
+        migration.updated_at = timeutils.utcnow(
+            with_timezone=True
+        ) - datetime.timedelta(minutes=1)
+        migration.obj_reset_changes(fields=['updated_at'])
+        migration.status = 'error'
+        migration.save()
+        self.assertEqual(('error', 'error', None), self.position(row_id))
 
     def test_changed_object_from_rpc(self):
         """A conductor moves the row that a compute service reports on."""
@@ -290,6 +454,20 @@ class SavingTest(base.DropinTest):
         self.assertEqual(before, self.position(row_id))
         self.assertEqual(Result.UNCHANGED, self.told[-1].result)
         self.assertIsNone(self.row(row_id).state_reason)
+
+    def test_copied_unknown_fields(self):
+        """What nobody knows, or was mapped, is copied back, too."""
+        for position in UNKNOWN:
+            row_id = self.put_unknown(position)
+            for mode in ('enforce', 'warn', 'off'):
+                self.configure(mode=mode)
+                migration = self.migration(row_id)
+                migration.status = migration.status
+                self.assertIn('status', migration.obj_what_changed())
+                before = self.row(row_id)
+                migration.save()
+                self.assertEqual(before, self.row(row_id))
+                self.assertEqual(Result.UNCHANGED, self.told[-1].result)
 
     def test_clone(self):
         """A clone is saved as what it was made from."""
@@ -365,12 +543,55 @@ class SavingTest(base.DropinTest):
             self.assertTrue(migration.is_in_progress)
             self.assertTrue(migration.has_flag(MigrationFlag.DOOMED_SOURCE))
             self.assertEqual('pre-migrating', migration.status)
+
+    def test_event_of_a_stale_object(self):
+        """The row decides on an event, and not what the object has seen."""
+        for canonical in FORMS:
+            row_id = self.put('live-migration', 'queued', canonical=canonical)
+            stale = self.migration(row_id)
+            self.assertNotIn('run', stale.allowed_events)
+            self.move(row_id, 'preparing')
+            stale.process_event('run')
+            self.assertEqual(MigrationState.RUNNING, stale.state)
+
+    def test_refused_event(self):
+        """A refused event leaves the object as it was."""
+        for canonical in FORMS:
+            row_id = self.put('resize', 'confirmed', canonical=canonical)
+            migration = self.migration(row_id)
             self.assertRaises(
                 nova_exception.InstanceInvalidState,
                 migration.process_event,
-                'clean_up',
+                'revert',
             )
-            self.assertEqual(MigrationState.REBUILDING, migration.state)
+            self.assertEqual(MigrationState.CONFIRMED, migration.state)
+            self.assertEqual(set(), migration.obj_what_changed())
+
+    def test_event_twice(self):
+        """What an object has seen happen does not happen again."""
+        for canonical in FORMS:
+            row_id = self.put(
+                'resize', 'awaiting-confirmation', canonical=canonical
+            )
+            migration = self.migration(row_id)
+            migration.process_event('confirm')
+            for seen in (migration, self.migration(row_id)):
+                self.assertRaises(
+                    nova_exception.InstanceInvalidState,
+                    seen.process_event,
+                    'confirm',
+                )
+            self.assertEqual(MigrationState.CONFIRMING, migration.state)
+
+    def test_unknown_event(self):
+        """An event that the machine has not is told from what is near."""
+        row_id = self.put('resize', 'migrating', canonical=True)
+        migration = self.migration(row_id)
+        error = self.assertRaises(
+            UnknownWord, migration.process_event, 'confrim'
+        )
+        self.assertIn("did you mean 'confirm'", str(error))
+        self.assertEqual(set(), migration.obj_what_changed())
 
 
 class CreatingTest(base.DropinTest):
@@ -475,6 +696,23 @@ class CreatingTest(base.DropinTest):
         self.assertEqual(source.uuid, copy.uuid)
         self.assertEqual(source.created_at, copy.created_at)
 
+    def test_copies_of_unknown_rows(self):
+        """What nobody knows is copied, and what was mapped as it was."""
+        for form in ('legacy', 'canonical'):
+            self.configure(status_format=form)
+            for position in UNKNOWN:
+                source = self.migration(self.put_unknown(position))
+                copy = cross_cell_migrate.clone_creatable_object(
+                    self.nova_context, source
+                )
+                self.execute('UPDATE migrations SET uuid = NULL')
+                copy.create()
+                self.assertEqual(source.status, copy.status)
+                self.assertEqual(
+                    (source.status, None, None), self.position(copy.id)
+                )
+                self.assertEqual(Result.CREATED, self.told[-1].result)
+
     def test_odd_string(self):
         """A string of an old release is kept, and found again."""
         self.configure(status_format='canonical')
@@ -488,6 +726,34 @@ class CreatingTest(base.DropinTest):
         self.assertEqual(
             ('completed', 'completed', 'done'), self.position(copy.id)
         )
+
+    def test_legacy_rows_after_contract(self):
+        """What nobody can read, and who was left behind, the database refuses.
+
+        A mapped row is copied as Nova shows it, in any configuration.
+        """
+        source = self.migration(self.put_unknown(UNKNOWN[-1]))
+        schema.contract(self.db)
+        before = self.rows()
+        for form, migration in (
+            ('legacy', self.new('resize', 'pre-migrating')),
+            (
+                'canonical',
+                cross_cell_migrate.clone_creatable_object(
+                    self.nova_context, source
+                ),
+            ),
+        ):
+            self.configure(status_format=form)
+            migration.uuid = str(uuid.uuid4())
+            # oslo.db does not know this error of MariaDB.
+            expected = db_exc.DBError
+            if self.BACKEND == 'mysql':
+                expected = sa.exc.OperationalError
+            error = self.assertRaises(expected, migration.create)
+            self.assertIn(CONSTRAINTS[self.BACKEND], str(error))
+            self.assertEqual(before, self.rows())
+            self.assertEqual([], self.told)
 
     def test_without_status(self):
         """A row without a status is created as in Nova."""
@@ -563,6 +829,24 @@ class ModesTest(base.DropinTest):
             self.write('evacuation', 'completed', 'done', canonical=True),
         )
         self.assertEqual([], self.told)
+
+    def test_off_leaves_what_is_so(self):
+        """Nova writes no time where nothing differs, and so it is."""
+        self.configure(mode='off')
+        for canonical in FORMS:
+            for state, status in (
+                ('post-migrating', 'post-migrating'),
+                ('error', 'error'),
+            ):
+                row_id = self.put('resize', state, canonical=canonical)
+                before = self.row(row_id)
+                for over_rpc in (False, True):
+                    migration = self.migration(row_id)
+                    migration.status = status
+                    if over_rpc:
+                        migration = self.sent(migration)
+                    migration.save()
+                    self.assertEqual(before, self.row(row_id))
 
     def test_creating(self):
         """A row that begins with a string that nobody knows is let through."""
@@ -664,6 +948,9 @@ class RaceTest(base.DropinTest):
         migration.save()
         self.assertEqual(['accepted', 'rebuilding'], found[:2])
         self.assertEqual('failed', migration.status)
+        self.assertEqual(
+            ['pre-migrating'], [told.before for told in self.told]
+        )
 
     def patch_locked(self, function):
         """Read rows in another way."""
@@ -671,5 +958,12 @@ class RaceTest(base.DropinTest):
         guard._locked = function
 
 
-for _mixin in (EdgesTest, SavingTest, CreatingTest, ModesTest, RaceTest):
+for _mixin in (
+    EdgesTest,
+    ErrorTest,
+    SavingTest,
+    CreatingTest,
+    ModesTest,
+    RaceTest,
+):
     functional_base.on_every_database(_mixin)

@@ -25,13 +25,12 @@ import sqlalchemy as sa
 from nova_migration import context
 from nova_migration.conf import opts
 from nova_migration.db import engine
+from nova_migration.db import errors
 from nova_migration.db import models
 from nova_migration.db import nova_schema
 from nova_migration.db import schema
 from tests import base
-
-#: Set in CI: a server that does not answer is a failure and not a skip.
-REQUIRED = 'NOVA_MIGRATION_REQUIRE_DATABASES'
+from tests import required
 
 _ADMIN = {
     'mysql': (
@@ -90,14 +89,20 @@ class DatabaseTest:
         try:
             self.url = self.useFixture(EmptyDatabase(self.BACKEND)).url
         except (sa.exc.DBAPIError, ImportError) as error:
-            if os.environ.get(REQUIRED):
+            if os.environ.get(required.DATABASES):
                 raise
             self.skipTest(
-                f'no {self.BACKEND} server ({engine.first_line(error)}): run'
+                f'no {self.BACKEND} server ({errors.first_line(error)}): run'
                 ' tools/test-setup.sh'
             )
         self.db = self.open()
         self.context = context.get_admin_context(self.db)
+
+    def listen(self, name, heard):
+        """Call a function on an event of the engine, for this test."""
+        event = (self.db.engine, name, heard)
+        sa.event.listen(*event)
+        self.addCleanup(sa.event.remove, *event)
 
     def open(self, status_format=None):
         """Open the test's database with an engine of its own."""

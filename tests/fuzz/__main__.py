@@ -126,15 +126,22 @@ def _run(name, kind, method, options):
         os._exit(0)
     _pid, status = os.waitpid(child, 0)
     told = log.read_text(errors='replace')
-    held = os.waitstatus_to_exitcode(status) == 0
-    _report(name, told, held)
+    runs, features = _pulse(told)
+    # Who was fed nothing has not held.
+    held = os.waitstatus_to_exitcode(status) == 0 and runs > 0
+    _report(name, told, held, runs, features)
     shutil.rmtree(scratch, ignore_errors=True)
     return held
 
 
-def _report(name, told, held):
+def _pulse(told):
+    """Return how often a property was run, and what of the code it reached."""
     pulses = _PULSE.findall(told)
-    runs, _cov, features = pulses[-1] if pulses else ('0', '', '0')
+    runs, _cov, features = pulses[-1] if pulses else (0, '', 0)
+    return int(runs), int(features)
+
+
+def _report(name, told, held, runs, features):
     outcome = 'held' if held else 'FAILED'
     print(f'{name}: {outcome}, {runs} runs, {features} features', flush=True)
     if not held:

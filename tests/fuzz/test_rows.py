@@ -180,25 +180,17 @@ class AnyString(RowsTest):
 class AnyByteTest(RowsTest, base.DatabaseTest, test_base.TestCase):
     """SQLite holds whatever it is given, whatever the column says."""
 
-    @fuzz.fuzzed(
-        st.lists(
-            st.tuples(
-                _KIND | strategies.text,
-                st.binary(max_size=20)
-                | st.sampled_from(strategies.STRINGS).map(str.encode),
-            ),
-            max_size=6,
+    BYTES = st.lists(
+        st.tuples(
+            _KIND | strategies.text,
+            st.binary(max_size=20)
+            | st.sampled_from(strategies.STRINGS).map(str.encode),
         ),
-        share=0.5,
-        examples=[
-            ([(None, b'\xff')],),
-            ([('goofballs', b'done')],),
-            ([('', b'done')],),
-            ([('\x1b[31m\n', b'done')],),
-        ],
+        max_size=6,
     )
-    def test_there_and_back(self, rows):
-        """Bytes that are no text, and any type, are unknown and stay."""
+
+    def fill_with_bytes(self, rows):
+        """Write rows, each a type and bytes, into both tables."""
         with self.db.engine.begin() as connection:
             for table in models.TABLES:
                 connection.execute(table.delete())
@@ -211,6 +203,20 @@ class AnyByteTest(RowsTest, base.DatabaseTest, test_base.TestCase):
                             status=sa.cast(value, sa.Text()),
                         )
                     )
+
+    @fuzz.fuzzed(
+        BYTES,
+        share=0.5,
+        examples=[
+            ([(None, b'\xff')],),
+            ([('goofballs', b'done')],),
+            ([('', b'done')],),
+            ([('\x1b[31m\n', b'done')],),
+        ],
+    )
+    def test_there_and_back(self, rows):
+        """Bytes that are no text, and any type, are unknown and stay."""
+        self.fill_with_bytes(rows)
         before = self.raw()
         result = self.run_on_database('db', 'upgrade', '--migrate')
         self.assert_answered(result, (0, 2))
@@ -218,6 +224,41 @@ class AnyByteTest(RowsTest, base.DatabaseTest, test_base.TestCase):
         self.assert_printable(result.out)
         self.assertEqual(0, self.run_on_database('db', 'restore').code)
         self.assertEqual(before, self.raw())
+
+    @fuzz.fuzzed(
+        BYTES,
+        share=0.3,
+        examples=[
+            ([(None, b'\xff')],),
+            ([('resize', b'\x1b\xff\n'), ('resize', b'finished')],),
+        ],
+    )
+    def test_any_byte_is_shown(self, rows):
+        """Bytes that are no text hide no row, and none of themselves."""
+        self.fill_with_bytes(rows)
+        before = self.raw()
+        listed = self.run_on_database(
+            'migration', 'list', '--deleted', '-f', 'json'
+        )
+        self.assert_answered(listed, (0,))
+        shown = {row['Migration']: row['Status'] for row in listed.json}
+        for number, (_kind, status) in enumerate(rows, 1):
+            said = shown.pop(str(number))
+            text = status.decode('utf-8', 'backslashreplace')
+            if status != text.encode():
+                self.assertEqual(text, said)
+            result = self.run_on_database('migration', 'show', number)
+            self.assert_answered(result, (0,))
+            self.assert_printable(result.out)
+        self.assertEqual({}, shown)
+        result = self.run_on_database('db', 'upgrade', '--contract')
+        if rows:
+            self.assert_refused(result)
+            self.assertIn('--migrate', result.err)
+            self.assertEqual(before, self.raw())
+        else:
+            self.assert_answered(result, (0,))
+            self.run_on_database('db', 'restore')
 
     @fuzz.fuzzed(
         strategies.text,

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from nova_migration import exception
 from nova_migration import objects
-from nova_migration.db import engine
+from nova_migration.db import errors
 from nova_migration.db import galera
 from nova_migration.db import guard
 from nova_migration.db import models
@@ -153,7 +153,9 @@ class Lagging(base.GaleraTest):
             loser = objects.Migration.get_by_id(self.context(1), self.row_id)
             self.commit_unseen('completed')
             error = self.assertRaises(
-                exception.TransitionConflict, loser.process_event, 'cancel'
+                exception.TransitionConflict,
+                loser.process_event,
+                'switch_to_postcopy',
             )
             self.assertEqual(
                 ('running', 'completed'), (error.expected, error.actual)
@@ -258,7 +260,7 @@ class SyncWait(base.GaleraTest):
                 connection.exec_driver_sql('SELECT * FROM not_there')
 
         error = self.assertRaises(sa.exc.ProgrammingError, fail)
-        self.assertIn('not_there', engine.first_line(error))
+        self.assertIn('not_there', errors.first_line(error))
         self.assertEqual(0, self.waits_before())
         self.assertEqual(thread, self.thread())
 

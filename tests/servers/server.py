@@ -29,7 +29,7 @@ import psutil
 import sqlalchemy as sa
 import tenacity
 
-from tests.functional import base
+from tests import required
 
 #: Where packages put servers that an ordinary user's PATH does not have.
 _MORE_PATH = ('/usr/sbin', '/usr/local/sbin', '/usr/libexec')
@@ -61,7 +61,7 @@ def find(name, package, *folders):
 
 def missing(reason):
     """Skip the test, or fail it where databases are required."""
-    if os.environ.get(base.REQUIRED):
+    if os.environ.get(required.DATABASES):
         raise RuntimeError(reason)
     raise unittest.SkipTest(reason)
 
@@ -196,6 +196,9 @@ class Server(fixtures.Fixture, abc.ABC):
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
+                # A MariaDB that starts removes all temporary tables that it
+                # finds, those of others that run, too.
+                env={**os.environ, 'TMPDIR': str(self.folder)},
                 start_new_session=True,
                 # Of root's groups none is kept.
                 **(

@@ -22,6 +22,7 @@ import csv
 import dataclasses
 
 from tests import base
+from tests import trail
 
 _FOLDER = base.ROOT / 'tests'
 _EDGES = _FOLDER / 'stress' / 'edges.csv'
@@ -80,27 +81,14 @@ class Model:
     def path(self, moves, start=None):
         """Return the states that moves lead through, from the start.
 
-        No state can be left twice for another one, so the order of moves of
-        several processes is known without a clock; staying does not count.
-
         :param moves: (state, event, state), in any order
         :raises AssertionError: they are not one path
         """
-        onward = {}
         for source, event, target in moves:
             if self.moved.get((source, event)) != target:
                 raise AssertionError(f'{source} {event} -> {target}')
-            if source == target:
-                continue
-            if source in onward:
-                raise AssertionError(f'two moves out of {source}: {moves}')
-            onward[source] = target
-        path = [start or self.start]
-        while path[-1] in onward:
-            path.append(onward.pop(path[-1]))
-        if onward:
-            raise AssertionError(f'{onward} are not on the path {path}')
-        return path
+        steps = [(source, target) for source, _event, target in moves]
+        return trail.of(steps, start or self.start)
 
 
 def _models():

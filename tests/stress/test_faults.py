@@ -13,7 +13,9 @@
 """Connections that end, and servers that say no, in the middle of a write."""
 
 import contextlib
+import re
 import threading
+from unittest import mock
 
 import pymysql
 import sqlalchemy as sa
@@ -23,6 +25,7 @@ from nova_migration.db import api
 from nova_migration.db import engine
 from nova_migration.db import guard
 from nova_migration.db import models
+from nova_migration.db import schema
 from nova_migration.db import upgrade
 from nova_migration.states import MACHINES
 from tests.functional import base
@@ -39,6 +42,8 @@ LIVE = MACHINES['live-migration']
 RUN = LIVE.decide('preparing', 'run')
 COMPLETE = LIVE.decide('running', 'complete')
 CANCEL = LIVE.decide('running', 'cancel')
+
+_ALTER = re.compile(rb'ALTER TABLE migrations')
 
 #: How a rival's reason reads.
 _RIVAL = 'the rival'
@@ -146,16 +151,37 @@ class GuardedWrite(ThroughProxy, test_guard.GuardTest):
                     self.assert_moved(row_id, reason, now)
 
     def test_claim(self):
-        """A step that leads back to its own state is made, if only again."""
+        """A step that leads back to its own state is made once, too."""
         cold = MACHINES['resize']
         claim = cold.decide('pre-migrating', 'claim')
         for when in proxy.Cut:
             for row_id in self.fill(cold, claim.source):
                 self.proxy.cut(proxy.COMMIT, when)
-                guard.move(self.far, row_id, cold, claim)
+                now = guard.move(self.far, row_id, cold, claim, 'why')
+                row = self.row(row_id)
+                self.assertEqual(
+                    (now, 'why'), (row.state_changed_at, row.state_reason)
+                )
                 self.assertEqual(
                     claim.target, guard.position(self.db, row_id, cold).state
                 )
+
+    def test_lost_while_it_looked(self):
+        """Nobody knows what was done where the row can't be read again."""
+        read, reads = guard._read, []
+
+        def read_once(*arguments):
+            reads.append(arguments)
+            if len(reads) > 1:
+                raise exception.ConnectionLost(url='there', reason='gone')
+            return read(*arguments)
+
+        for row_id, reason in self.each():
+            reads.clear()
+            self.proxy.cut(proxy.COMMIT, proxy.Cut.AFTER)
+            with mock.patch.object(guard, '_read', read_once):
+                self.assert_unknown(row_id, reason, None)
+            self.assert_moved(row_id, reason)
 
     def test_moved_on_meanwhile(self):
         """Whoever moved the row on hides whether it was us: unknown."""
@@ -311,6 +337,20 @@ class OtherWork(ThroughProxy, samples.Expanded):
             {(row.status, row.state) for row in self.rows()},
         )
         self.assertGreater(self.proxy.cuts, 3)
+
+    def test_schema(self):
+        """A step of the schema says that it lost its connection."""
+        for step in (
+            schema.contract,
+            schema.revert_contract,
+            schema.revert_expand,
+        ):
+            for when in (proxy.Cut.BEFORE, proxy.Cut.AFTER):
+                self.proxy.cut(_ALTER, when)
+                self.assertRaises(exception.ConnectionLost, step, self.far)
+                schema.expand(self.db)
+                if step is not schema.contract:
+                    schema.contract(self.db)
 
     def insist(self, phase):
         """Run a phase as often as it says that the connection is lost."""

@@ -32,6 +32,22 @@ class OracleTest(base.TestCase):
             ['accepted', 'queued', 'preparing'], _LIVE.path(_BEGIN)
         )
 
+    def test_path_through_an_error(self):
+        """A state may be left twice, if it was come to twice."""
+        moves = [
+            *_BEGIN,
+            ('preparing', 'fail', 'error'),
+            ('error', 'prepare', 'preparing'),
+            ('preparing', 'run', 'running'),
+        ]
+
+        path = _LIVE.path(moves)
+
+        self.assertEqual(
+            ['accepted', 'queued', 'preparing', 'error'], path[:4]
+        )
+        self.assertEqual(['preparing', 'running'], path[4:])
+
     def test_no_path(self):
         """A wrong step, a gap, or two ways out of a state is no path."""
         for moves in (
@@ -40,6 +56,7 @@ class OracleTest(base.TestCase):
             [*_BEGIN, ('preparing', 'claim', 'preparing')],
             [*_BEGIN, ('running', 'complete', 'completed')],
             [*_BEGIN, ('queued', 'cancel', 'cancelled')],
+            [*_BEGIN, ('queued', 'fail', 'error')],
             [*_BEGIN, _BEGIN[0]],
         ):
             self.assertRaises(AssertionError, _LIVE.path, moves)

@@ -12,6 +12,8 @@
 
 """The database server killed and started again."""
 
+from concurrent import futures
+import contextlib
 import time
 
 from tests import base as test_base
@@ -24,6 +26,12 @@ from tests.stress import contender
 from tests.stress import journals
 from tests.stress import upgraded
 from tests.stress import victim
+
+#: Seconds that a server is away, and less than a batch is tried for.
+_AWAY = 2
+
+#: Phases that do most of their work in batches.
+_BATCHES = ('migrate', 'restore')
 
 
 class OnOwnServer(base.DatabaseTest):
@@ -53,9 +61,25 @@ class Upgrade(stress_base.StressTest, upgraded.Upgraded):
         while kills < stress_base.SERVER_KILLS:
             for phase in upgraded.PHASES:
                 if self.chance.random() < 0.7:
-                    kills += self.kill(phase, steps[phase], ends)
+                    step = self.chance.randint(1, steps[phase])
+                    away = self.chance.choice((0, _AWAY))
+                    kills += self.kill(phase, step, away, ends)
                 self.finish(phase)
         self.tell(backend=self.BACKEND, server_kills=kills, **ends)
+
+    def test_killed_amid_batches(self):
+        """Batches go on by themselves once the server is back."""
+        steps = {phase: self.finish(phase) for phase in upgraded.PHASES}
+        ends = {'ended': 0, 'went_on': 0}
+        for phase in upgraded.PHASES:
+            if phase in _BATCHES:
+                # Before the first third tables are looked at, and behind the
+                # last quarter rows are counted.
+                step = int(steps[phase] * self.chance.uniform(0.4, 0.7))
+                self.assertEqual(1, self.kill(phase, step, _AWAY, ends))
+            self.finish(phase)
+        self.tell(backend=self.BACKEND, server_kills=len(_BATCHES), **ends)
+        self.assertEqual({'ended': 0, 'went_on': len(_BATCHES)}, ends)
 
     def finish(self, phase):
         """Let a phase run to its end; return how many steps that took."""
@@ -64,21 +88,19 @@ class Upgrade(stress_base.StressTest, upgraded.Upgraded):
         self.assert_done(phase)
         return result['steps']
 
-    def kill(self, phase, steps, ends):
-        """Kill the server at any point; it comes back at once, or later."""
-        at_once = self.chance.random() < 0.5
-        result = self.manage(
-            *upgraded.PHASES[phase], stop=self.chance.randint(1, steps)
-        )
+    def kill(self, phase, step, away, ends):
+        """Kill the server at a step; return how many servers that were.
+
+        :param away: seconds until it comes back, while the command runs; 0
+            for before it goes on
+        """
+        result = self.manage(*upgraded.PHASES[phase], stop=step)
         if not result['stopped']:
             self.assert_succeeded(result)
             return 0
         self.server.kill()
-        if at_once:
-            self.server.start()
-        result = self.manage.go_on()
-        if not at_once:
-            self.server.start()
+        with self.back(away):
+            result = self.manage.go_on()
         if result['code']:
             self.assert_one_line(result)
             ends['ended'] += 1
@@ -88,6 +110,21 @@ class Upgrade(stress_base.StressTest, upgraded.Upgraded):
             ends['went_on'] += 1
         self.assert_whole()
         return 1
+
+    @contextlib.contextmanager
+    def back(self, seconds):
+        """Start the server some seconds later, or at once and before."""
+
+        def start():
+            time.sleep(seconds)
+            self.server.start()
+
+        with futures.ThreadPoolExecutor(1) as beside:
+            starting = beside.submit(start)
+            if not seconds:
+                starting.result()
+            yield
+            starting.result()
 
 
 class Writes(stress_base.StressTest, samples.Expanded, journals.Journals):

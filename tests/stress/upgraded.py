@@ -13,7 +13,6 @@
 """A table that is upgraded under fire, and what may be found in it."""
 
 import hashlib
-import re
 
 import sqlalchemy as sa
 
@@ -23,6 +22,7 @@ from nova_migration.db import engine
 from nova_migration.db import models
 from nova_migration.db import nova_schema
 from nova_migration.db import schema
+from tests.functional.cmd import base as cmd_base
 from tests.functional.db import samples
 from tests.stress import oracle
 
@@ -43,16 +43,6 @@ PHASES = {
     'restore': ('db', 'restore', *BATCH),
     'drop': ('db', 'restore', '--drop-columns'),
 }
-
-
-#: What a command that takes its time says of how far it is.
-_PROGRESS = re.compile(r'(migrate|restore): [\d,]+ of |Holding back: ')
-
-
-def complaints(result):
-    """Return the lines of standard error that are not about progress."""
-    lines = result['err'].splitlines()
-    return [line for line in lines if not _PROGRESS.match(line)]
 
 
 def _meanings():
@@ -151,12 +141,13 @@ class Upgraded:
 
     def assert_succeeded(self, result):
         """A command did what it was told, and had nothing to complain of."""
-        self.assertEqual((0, []), (result['code'], complaints(result)), result)
+        complaints = cmd_base.complaints(result['err'])
+        self.assertEqual((0, []), (result['code'], complaints), result)
 
     def assert_one_line(self, result):
         """A command failed, and said in one line why."""
         self.assertEqual(255, result['code'], result)
-        self.assertEqual(1, len(complaints(result)), result)
+        self.assertEqual(1, len(cmd_base.complaints(result['err'])), result)
         self.assertNotIn('Traceback', result['err'])
 
     def assert_done(self, phase):

@@ -87,12 +87,17 @@ def _states(machine) -> Iterator[tuple[object, ...]]:
 def _edges(machine) -> Iterator[tuple[object, ...]]:
     for edge in machine.table.edges:
         names = (edge.source, edge.event, edge.target)
-        yield (*(Words([name]) for name in names), edge.why)
+        why = edge.why
+        if edge.said:
+            said = machine.state(edge.said).legacy
+            why = f'{why} A report says {said} of it.'
+        yield (*(Words([name]) for name in names), why)
 
 
 def _absorbed(machine) -> Iterator[tuple[object, ...]]:
     for pair in machine.table.absorbed:
-        yield Words([pair.state]), Words([pair.event]), pair.why
+        told = 'warning' if pair.contradicts else 'info'
+        yield Words([pair.state]), Words([pair.event]), told, pair.why
 
 
 class MachineDirective(Directive):
@@ -117,7 +122,7 @@ class MachineDirective(Directive):
             ),
             table_of(
                 f'{title}: late reports that are absorbed',
-                ('In state', 'Event', 'Why'),
+                ('In state', 'Event', 'Logged as', 'Why'),
                 _absorbed(machine),
             ),
         ]

@@ -15,8 +15,10 @@
 
 import pathlib
 import sys
+from typing import ClassVar
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from machines import table_of
 from sphinx.util.docutils import SphinxDirective
 
@@ -30,9 +32,13 @@ from benchmarks import report  # noqa: E402
 
 
 class Measured(SphinxDirective):
-    """What one scenario measured, and the commands that did."""
+    """What one scenario measured, and the commands that did.
+
+    One that is run only when it is named may be missing, if it is optional.
+    """
 
     required_arguments = 1
+    option_spec: ClassVar = {'optional': directives.flag}
 
     def run(self) -> list[nodes.Node]:
         """Return the commands and a table for each group."""
@@ -40,6 +46,9 @@ class Measured(SphinxDirective):
         results = report.load(_FILE)
         scenario = self.arguments[0]
         own = [r for r in results.results if r.scenario == scenario]
+        if not own and 'optional' in self.options:
+            text = 'The committed results have no figures of it.'
+            return [nodes.paragraph(text, text)]
         if not own:
             raise self.error(f'{_FILE.name} has nothing of {scenario!r}')
         return [

@@ -108,7 +108,7 @@ def _unseen() -> Iterator[tuple[object, ...]]:
     for name, machine in MACHINES.items():
         for edge in machine.table.edges:
             before = machine.state(edge.source).spellings
-            after = machine.state(edge.target).spellings
+            after = machine.state(edge.named).spellings
             if not any((name, b, a) in moved for b in before for a in after):
                 yield name, edge.source, edge.event, edge.target, edge.why
 
@@ -119,11 +119,18 @@ def _prevented() -> Iterator[tuple[object, ...]]:
         yield entry['test'], ', '.join(entry['modes']), entry['reason']
 
 
+def _nothing() -> list[nodes.Node]:
+    """Return the sentence for a tree without results."""
+    return [nodes.paragraph('', 'No whole run has been recorded yet.')]
+
+
 class Runs(Directive):
     """``.. nova-suite-runs::``: how each whole run ended."""
 
     def run(self) -> list[nodes.Node]:
         """Return the table."""
+        if not runs():
+            return _nothing()
         columns = (
             *('Rows', 'Mode', 'Passed', 'Skipped', 'Prevented', 'Unexpected'),
             *(result.capitalize() for result in _RESULTS),
@@ -138,6 +145,8 @@ class Edges(Directive):
 
     def run(self) -> list[nodes.Node]:
         """Return the table."""
+        if not runs():
+            return _nothing()
         ways = (
             f'{_of(run, "status_format")}, {_of(run, "mode")}'
             for run in runs()
@@ -152,7 +161,9 @@ class Unseen(Directive):
     """``.. nova-suite-unseen::``: the edges that no test takes."""
 
     def run(self) -> list[nodes.Node]:
-        """Return the table."""
+        """Return the table, which without a run would be of every edge."""
+        if not runs():
+            return []
         columns = ('Machine', 'From', 'Event', 'To', 'Circumstance')
         words = frozenset({0, 1, 2, 3})
         title = "Edges that none of Nova's tests takes"

@@ -40,6 +40,7 @@ from nova_migration.hypervisor.qemu.verdict import Cause
 from nova_migration.hypervisor.qemu.verdict import Conclusion
 from nova_migration.hypervisor.qemu.vocabulary import State
 from nova_migration.hypervisor.qemu.vocabulary import Verdict
+from nova_migration.states import MigrationState
 
 LOG = logging.getLogger(__name__)
 
@@ -168,7 +169,11 @@ class MigrationLink:
             self._fire(now)
 
     def _fire(self, now: Conclusion) -> None:
-        for event in events_for(now):
+        events = events_for(now)
+        if self.migration.state == MigrationState.ERROR:
+            # The way there would be fired again; only an end is news.
+            events = (event for event in (end_event(now),) if event)
+        for event in events:
             if event in self.migration.allowed_events:
                 self._move(event, now)
 

@@ -12,9 +12,10 @@
 
 """The machines under an unmodified Nova 34.
 
-For the processes that open a cell database: the API, the conductor, the
-scheduler and ``nova-manage``. A compute service reaches the database through a
-conductor. Nothing of Nova is imported before :func:`register`.
+For the processes that open a cell database: the API, the metadata API, the
+conductor, the scheduler, the console proxies, ``nova-manage`` and
+``nova-status``. A compute service reaches the database through a conductor.
+Nothing of Nova is imported before :func:`register`.
 """
 
 from nova_migration.integration.dropin.engines import look_again

@@ -32,11 +32,16 @@ LOG = logging.getLogger(__name__)
 _expanded: weakref.WeakKeyDictionary[sa.Dialect, bool]
 _expanded = weakref.WeakKeyDictionary()
 
+#: One lock for each engine, so that none waits for a database that hangs.
 #: Looking runs statements, but opens no further connection.
-_looking = threading.Lock()
+_looking: weakref.WeakKeyDictionary[sa.Dialect, threading.Lock]
+_looking = weakref.WeakKeyDictionary()
 
 #: The databases that the log has been told of, reader and writer being one.
 _announced: set[str] = set()
+
+#: Never held while a database is asked.
+_noting = threading.Lock()
 
 
 def watch() -> None:
@@ -78,10 +83,15 @@ def _look(connection: sa.Connection) -> None:
     dialect = connection.dialect
     if dialect in _expanded:
         return
-    with _looking:
+    with _lock_of(dialect):
         if dialect not in _expanded:
             _expanded[dialect] = _found(connection)
             connection.engine.clear_compiled_cache()
+
+
+def _lock_of(dialect: sa.Dialect) -> threading.Lock:
+    with _noting:
+        return _looking.setdefault(dialect, threading.Lock())
 
 
 def _found(connection: sa.Connection) -> bool:
@@ -121,9 +131,10 @@ def _name(engine: sa.Engine) -> str:
 
 def _announce(engine: sa.Engine, expanded: bool) -> None:
     name = _name(engine)
-    if name in _announced:
-        return
-    _announced.add(name)
+    with _noting:
+        if name in _announced:
+            return
+        _announced.add(name)
     if expanded:
         LOG.info('nova_migration guards the migrations of %s', name)
         return

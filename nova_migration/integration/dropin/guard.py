@@ -24,7 +24,6 @@ import functools
 from typing import Any
 
 from nova import exception
-import nova.conf
 from nova.db.main import api
 from nova.db.main import models as nova_models
 from oslo_db import api as oslo_db_api
@@ -33,12 +32,13 @@ from oslo_utils import timeutils
 import sqlalchemy as sa
 
 from nova_migration.conf import opts
-from nova_migration.db import engine as engine_mod
+from nova_migration.db import errors
 from nova_migration.db import guard
 from nova_migration.db import models
 from nova_migration.integration.dropin import engines
 from nova_migration.integration.dropin import judge
 from nova_migration.integration.dropin import objects
+from nova_migration.integration.dropin import options
 from nova_migration.integration.dropin import report
 from nova_migration.integration.dropin.report import Result
 
@@ -50,7 +50,7 @@ _Write = Callable[..., Any]
 _retry = oslo_db_api.wrap_db_retry(
     max_retries=5,
     retry_on_deadlock=True,
-    exception_checker=engine_mod.may_run_again,
+    exception_checker=errors.may_run_again,
 )
 
 
@@ -93,10 +93,6 @@ def _is_guarded(context: Any) -> bool:
     return engines.goes_to_expanded(engine)
 
 
-def _options() -> Any:
-    return nova.conf.CONF[opts.GROUP]
-
-
 @api.pick_context_manager_writer  # type: ignore[untyped-decorator]
 def _insert(context: Any, values: _Values) -> Any:
     """Insert a row in the form that is configured; return Nova's model."""
@@ -104,22 +100,28 @@ def _insert(context: Any, values: _Values) -> Any:
     row = {**_defaults(), **_stored(values), 'state_changed_at': now}
     machine = judge.machine_of(row)
     asked = row.get('status')
-    canonical = _options().status_format == opts.StatusFormat.CANONICAL
+    canonical = options.status_format() == opts.StatusFormat.CANONICAL
     verdict = _judge_creation(machine, values)
     row.update(_position(verdict, asked, canonical=canonical))
+    key: Any = None
+    if verdict.result != Result.REFUSED:
+        inserted = context.session.execute(sa.insert(_T).values(row))
+        (key,) = inserted.inserted_primary_key
     _tell(None, machine, None, asked, verdict, canonical)
     _refuse_if_told(verdict, values.get('instance_uuid'), None, asked)
-    inserted = context.session.execute(sa.insert(_T).values(row))
-    (key,) = inserted.inserted_primary_key
     return _loaded(context, key)
 
 
 def _judge_creation(machine: Any, values: _Values) -> judge.Verdict:
-    """Judge what an object creates; Nova's functions alone may do anything."""
-    verdict = judge.creation(machine, values.get('status'))
-    if objects.seen() is None:
-        return judge.Verdict(Result.CREATED, '', verdict.target)
-    return _in_mode(verdict)
+    """Judge what an object creates; Nova's functions alone may do anything.
+
+    What has a time of creation is a copy: a cross-cell move sets each field
+    of the row that it copies, and nothing else sets this one.
+    """
+    is_copy = objects.seen() is None or 'created_at' in values
+    return _in_mode(
+        judge.creation(machine, values.get('status'), is_copy=is_copy)
+    )
 
 
 def _defaults() -> dict[str, Any]:
@@ -143,19 +145,38 @@ def _write(context: Any, migration_id: int, values: _Values) -> Any:
     """
     found = _locked(context.session, migration_id)
     row = judge.row_of({**found, **_machine_columns(values)})
-    changes = _stored(values)
-    del changes['status']
     asked = values['status']
-    verdict = _in_mode(judge.change(row, asked, objects.seen()))
+    verdict = judge.change(row, asked, objects.seen())
+    if options.mode() == opts.Mode.OFF and asked == row.status:
+        # Nova writes nothing, not even a time, where nothing differs.
+        verdict = judge.Verdict(Result.UNCHANGED, verdict.why)
+    verdict = _in_mode(verdict)
+    if verdict.result != Result.REFUSED:
+        _apply(context.session, found, row, verdict, values)
     _tell(migration_id, row.machine, row, asked, verdict, row.canonical)
     _refuse_if_told(verdict, found['instance_uuid'], row.status, asked)
+    return _loaded(context, migration_id)
+
+
+def _apply(
+    session: Any,
+    found: _Values,
+    row: judge.Row,
+    verdict: judge.Verdict,
+    values: _Values,
+) -> None:
+    """Change the row as a verdict says, and its other columns.
+
+    :raises RetryRequest: it is another row by now
+    """
     now = timeutils.utcnow()
+    changes = _stored(values)
+    asked = changes.pop('status')
     if changes:
         changes.setdefault('updated_at', now)
     changes.update(_moved(row, verdict, asked, found['state_reason'], now))
     if changes:
-        _swap(context.session, found, changes)
-    return _loaded(context, migration_id)
+        _swap(session, found, changes)
 
 
 def _stored(values: _Values) -> dict[str, Any]:
@@ -188,11 +209,14 @@ def _locked(session: Any, migration_id: int) -> dict[str, Any]:
 
 def _in_mode(verdict: judge.Verdict) -> judge.Verdict:
     """Return what becomes of a verdict in the configured mode."""
-    mode = _options().mode
+    if verdict.result in (Result.CREATED, Result.UNCHANGED):
+        return verdict
+    mode = options.mode()
     lenient = mode == opts.Mode.WARN and verdict.result == Result.REFUSED
     if lenient or mode == opts.Mode.OFF:
+        asked = verdict.named or verdict.target
         return judge.Verdict(
-            Result.LET_THROUGH, verdict.why, verdict.target, verdict.event
+            Result.LET_THROUGH, verdict.why, asked, verdict.event
         )
     return verdict
 
@@ -205,12 +229,16 @@ def _position(
     A string that nobody knows has no canonical form.
     """
     target = verdict.target
+    word = asked
+    if target is not None and asked not in target.spellings:
+        # The table knows better where this leads than whoever asks.
+        word = target.legacy
     if not canonical or target is None:
-        return {'status': asked, 'state': None, 'legacy_status': None}
+        return {'status': word, 'state': None, 'legacy_status': None}
     return {
         'status': target.status,
         'state': target.name,
-        'legacy_status': None if asked == target.legacy else asked,
+        'legacy_status': None if word == target.legacy else word,
     }
 
 
@@ -269,7 +297,7 @@ def _tell(
     canonical: bool,
 ) -> None:
     """Say what was asked for, unless nothing is guarded."""
-    if _options().mode == opts.Mode.OFF:
+    if options.mode() == opts.Mode.OFF:
         return
     stays = verdict.result in (Result.ABSORBED, Result.UNCHANGED)
     stays = stays or verdict.result == Result.REFUSED
@@ -285,6 +313,8 @@ def _tell(
             event=verdict.event,
             canonical=canonical,
             why=verdict.why,
+            contradicts=verdict.contradicts,
+            replaced=verdict.named not in (None, verdict.target),
         )
     )
 

@@ -12,19 +12,17 @@
 
 """What is done to a Nova that is known; each step may be done again."""
 
-import nova.conf
-
-from nova_migration.conf import opts
 from nova_migration.integration.dropin import archive
 from nova_migration.integration.dropin import engines
 from nova_migration.integration.dropin import guard
 from nova_migration.integration.dropin import model
 from nova_migration.integration.dropin import objects
+from nova_migration.integration.dropin import options
 
 
 def install() -> None:
     """Put the machines under Nova's model, functions and object."""
-    nova.conf.CONF.register_opts(opts.OPTIONS, group=opts.GROUP)
+    options.register()
     engines.watch()
     model.extend()
     archive.keep_our_columns()

@@ -23,13 +23,12 @@ from nova_migration.states import Absorbed
 from nova_migration.states import Edge
 from nova_migration.states import Machine
 from nova_migration.states import MigrationFlag
+from nova_migration.states import MigrationState
 from nova_migration.states import State
 from nova_migration.states import determine_migration_type
 from nova_migration.states import machine_for
 from nova_migration.states import reading
 from nova_migration.states import words
-
-_FAIL = 'fail'
 
 #: Times are cut to seconds in a primitive, and rounded to them by MariaDB.
 _PRECISION = datetime.timedelta(seconds=1)
@@ -76,12 +75,20 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What is to be done, and why."""
+    """What is to be done, and why.
+
+    :param target: the state that the row is to be in; of a report that is
+        absorbed or refused, the one that was asked for
+    :param contradicts: whether an absorbed report cannot be true of the row
+    :param named: the state that was asked for, of a move to another one
+    """
 
     result: Result
     why: str
     target: State | None = None
     event: str | None = None
+    contradicts: bool = False
+    named: State | None = None
 
 
 def kind_of(values: Mapping[str, Any]) -> tuple[str, bool]:
@@ -117,18 +124,23 @@ def row_of(values: Mapping[str, Any]) -> Row:
     )
 
 
-def creation(machine: Machine, asked: str | None) -> Verdict:
+def creation(
+    machine: Machine, asked: str | None, *, is_copy: bool = False
+) -> Verdict:
     """Say whether a record may begin with a status: with any that is known.
 
     Most begin at the start. The resource tracker creates the row of an
     evacuation when it is claimed, a cross-cell move copies rows that are
     anywhere, and Nova's own tests put rows where they need them; none of
     them writes over what somebody else has written.
+
+    :param is_copy: of a record that is there already, and so may say what
+        nobody knows
     """
     if asked is None:
         return Verdict(Result.CREATED, 'It has no status.')
     target = machine.legacy.get(asked)
-    if target is None:
+    if target is None and not is_copy:
         return Verdict(Result.REFUSED, _unknown(machine, asked))
     return Verdict(Result.CREATED, '', target)
 
@@ -136,6 +148,8 @@ def creation(machine: Machine, asked: str | None) -> Verdict:
 def change(row: Row, asked: str | None, seen: Seen | None = None) -> Verdict:
     """Say what a status that is to be written does to a row."""
     target = row.machine.legacy.get(asked) if asked is not None else None
+    if target is None and asked == row.status:
+        return Verdict(Result.UNCHANGED, 'It says so already.')
     if target is None:
         return Verdict(Result.REFUSED, _unknown(row.machine, asked))
     if row.state is None:
@@ -151,36 +165,34 @@ def change(row: Row, asked: str | None, seen: Seen | None = None) -> Verdict:
     if isinstance(answer, Absorbed):
         same = seen is not None and seen.status == asked == row.status
         result = Result.UNCHANGED if same else Result.ABSORBED
-        return Verdict(result, answer.why, target, answer.event)
-    return _no_step(row, row.state, target)
+        return Verdict(
+            result, answer.why, target, answer.event, answer.contradicts
+        )
+    return _no_step(row.machine, row.state, target)
 
 
-def _step(row: Row, edge: Edge, target: State, seen: Seen | None) -> Verdict:
+def _step(row: Row, edge: Edge, named: State, seen: Seen | None) -> Verdict:
+    target = row.machine.state(edge.target)
     if _comes_too_late(row, edge, seen):
         why = 'It failed to wait, which had ended before.'
         return Verdict(Result.ABSORBED, why, target, edge.event)
-    return Verdict(Result.MOVED, edge.why, target, edge.event)
+    return Verdict(Result.MOVED, edge.why, target, edge.event, named=named)
 
 
-def _no_step(row: Row, state: str, target: State) -> Verdict:
-    machine = row.machine
-    if _is_over(machine, state) and _is_over(machine, target.name):
-        why = 'The move had ended before.'
-        event = f'report of {target.legacy}'
-        return Verdict(Result.ABSORBED, why, target, event)
+def _no_step(machine: Machine, state: str, target: State) -> Verdict:
     allowed = ', '.join(machine.events_from(state)) or 'nothing'
     why = f"Machine {machine.name} leads from '{state}' by: {allowed}."
     return Verdict(Result.REFUSED, why, target)
 
 
 def status_after(machine: Machine, event: str) -> str:
-    """Return Nova's string for where an event leads.
+    """Return the string that Nova's code writes when an event happens.
 
     :raises UnknownWord: the machine has no such event
     """
     for edge in machine.table.edges:
         if edge.event == event:
-            return machine.state(edge.target).legacy
+            return machine.state(edge.named).legacy
     raise words.UnknownWord(
         what=f'{machine.name} event', word=event, valid=machine.table.events
     )
@@ -192,16 +204,6 @@ def _unknown(machine: Machine, asked: str | None) -> str:
             what=f'{machine.name} status', word=asked, valid=machine.legacy
         )
     )
-
-
-def _is_over(machine: Machine, state: str) -> bool:
-    """Tell that nothing goes on; two ends are no step from one to the other.
-
-    Whoever reports a second end has done his work, with an object from
-    before the first. An error would keep Nova from what it does next, such
-    as removing an allocation or starting a service.
-    """
-    return MigrationFlag.IN_PROGRESS not in machine.state(state).flags
 
 
 @functools.cache
@@ -224,7 +226,7 @@ def _decided(machine: Machine) -> frozenset[str]:
         reached |= {
             edge.target
             for edge in machine.table.edges
-            if edge.source in reached and edge.event != _FAIL
+            if edge.source in reached and edge.target != MigrationState.ERROR
         }
     return frozenset(reached - _waiting(machine))
 
@@ -236,7 +238,9 @@ def _comes_too_late(row: Row, edge: Edge, seen: Seen | None) -> bool:
     sets those to error that it cannot confirm. When the user has confirmed
     or reverted in between, that is no failure of the user's request.
     """
-    if edge.event != _FAIL or row.state not in _decided(row.machine):
+    if edge.target != MigrationState.ERROR:
+        return False
+    if row.state not in _decided(row.machine):
         return False
     if seen is None:
         return False

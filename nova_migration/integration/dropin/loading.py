@@ -14,6 +14,7 @@
 
 import functools
 import importlib
+import threading
 
 from oslo_log import log as logging
 
@@ -24,21 +25,26 @@ LOG = logging.getLogger(__name__)
 _INSTALL = 'nova_migration.integration.dropin.install'
 _SHAPE = 'nova_migration.integration.dropin.shape'
 
+#: Nova asks its cells in threads, each of which makes the engine of a cell.
+_registering = threading.RLock()
+
 
 def register() -> bool:
     """Put the machines under the Nova of this process.
 
-    Doing so again does no harm. A tree that does not name the plugin in its
+    Doing so again does no harm, nor does doing so in several threads: each
+    returns when all is done. A tree that does not name the plugin in its
     database URLs calls this at the end of ``nova.objects.register_all``.
 
     :returns: whether it was done; a Nova that is not known stays as it is
     """
-    difference = release.difference() or _difference()
-    if difference:
-        _say(difference)
-        return False
-    importlib.import_module(_INSTALL).install()
-    return True
+    with _registering:
+        difference = release.difference() or _difference()
+        if difference:
+            _say(difference)
+            return False
+        importlib.import_module(_INSTALL).install()
+        return True
 
 
 def _difference() -> str | None:

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 import contextlib
 import contextvars
 import datetime
+import functools
 from typing import Any
 
 from nova import exception
@@ -63,6 +64,24 @@ def _remotable(method: Callable[[Any], None]) -> Callable[[Any], None]:
     return remotable
 
 
+def _takes_back(save: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Have a save that is refused take the status back, where it was asked.
+
+    That may be a compute service, where nothing but this is run: the method
+    itself is run in a conductor.
+    """
+
+    @functools.wraps(save)
+    def save_or_take_back(migration: Any) -> None:
+        try:
+            save(migration)
+        except exception.InstanceInvalidState:
+            migration._forget_status()
+            raise
+
+    return save_or_take_back
+
+
 class Migration(nova_migration_objects.Migration):  # type: ignore[misc]
     """A Nova migration whose status moves along a machine."""
 
@@ -77,16 +96,29 @@ class Migration(nova_migration_objects.Migration):  # type: ignore[misc]
         if fields is None and self.obj_attr_is_set('status'):
             self._status_seen = self.status
 
+    @classmethod
+    def _obj_from_primitive(
+        cls, context: Any, objver: str, primitive: dict[str, Any]
+    ) -> Any:
+        """Remember what the row said, unless that was assigned over."""
+        self = super()._obj_from_primitive(context, objver, primitive)
+        if 'status' in self and 'status' not in self.obj_what_changed():
+            self._status_seen = self.status
+        return self
+
     @_remotable
     def create(self) -> None:
-        """Insert the row; its status has to be one that a move begins with.
+        """Insert the row; a status has to be one that means a state.
+
+        A copy of another cell's row may have any.
 
         :raises nova.exception.InstanceInvalidState: in the mode enforce, for
-            another status
+            a status that nobody knows
         """
         with _saving(judge.Seen()):
             super().create()
 
+    @_takes_back
     @_remotable
     def save(self) -> None:
         """Write what was assigned; a status among it is a report.
@@ -98,11 +130,7 @@ class Migration(nova_migration_objects.Migration):  # type: ignore[misc]
             a status that the machine does not lead to
         """
         with _saving(judge.Seen(self._status_seen, self._read_at())):
-            try:
-                super().save()
-            except exception.InstanceInvalidState:
-                self._forget_status()
-                raise
+            super().save()
 
     def _forget_status(self) -> None:
         """Take a refused status back: the next save must not ask again."""
@@ -151,25 +179,29 @@ class Migration(nova_migration_objects.Migration):  # type: ignore[misc]
         return self.machine.events_from(state) if state else ()
 
     def process_event(self, event: str) -> None:
-        """Move along the edge of an event, and save.
+        """Write what an event leads to, and save.
 
-        The row decides: where it is by then, the report of the event may
-        be late or be refused.
+        The row decides, whatever this object has seen: from where the row
+        is by then, it takes the step that leads there, or the report is
+        late or refused.
 
         :param event: a verb of the type's machine, such as ``complete``
-        :raises nova.exception.InstanceInvalidState: the machine has no such
-            step; the object is as before
+        :raises nova.exception.InstanceInvalidState: no step leads there, or
+            this object has seen it being taken; its status is as before
         :raises UnknownWord: the machine has no such event
         """
         machine, state = self.machine, self.state
-        if state is None or machine.decide(state, event) is None:
+        asked = judge.status_after(machine, event)
+        # Saved, it would be no report but a copy of what the row says.
+        again = asked == self.status
+        if again and state and machine.decide(state, event) is None:
             raise exception.InstanceInvalidState(
                 instance_uuid=self.instance_uuid,
                 attr='migration status',
                 state=self.status,
                 method=event,
             )
-        self.status = judge.status_after(machine, event)
+        self.status = asked
         self.save()
 
 

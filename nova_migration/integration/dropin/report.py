@@ -18,6 +18,8 @@ import enum
 
 from oslo_log import log as logging
 
+from nova_migration.states import LOOK
+
 LOG = logging.getLogger(__name__)
 
 
@@ -29,7 +31,7 @@ class Result(enum.StrEnum):
     UNCHANGED = 'unchanged'
     ABSORBED = 'absorbed'
     REFUSED = 'refused'
-    #: What ``enforce`` would have refused, in the mode ``warn``.
+    #: What ``enforce`` would have refused, or absorbed, in another mode.
     LET_THROUGH = 'let-through'
 
 
@@ -45,6 +47,10 @@ class Transition:
     :param event: of the edge taken or of the absorbed pair
     :param canonical: whether the row is in canonical form
     :param why: for people
+    :param contradicts: whether an absorbed report cannot be true of the row,
+        so that somebody should look where the guest is
+    :param replaced: whether the row moves to another state than the one that
+        was asked for
     """
 
     migration_id: int | None
@@ -56,6 +62,8 @@ class Transition:
     event: str | None
     canonical: bool
     why: str
+    contradicts: bool = False
+    replaced: bool = False
 
 
 _LEVELS = {
@@ -72,7 +80,11 @@ _subscribers: list[Subscriber] = []
 
 
 def subscribe(subscriber: Subscriber) -> None:
-    """Call somebody for each transition, before its transaction ends."""
+    """Call somebody for each transition, before its transaction ends.
+
+    The row has been changed by then. Where the database refuses to commit
+    that, as a cluster may, everything is done and told again.
+    """
     if subscriber not in _subscribers:
         _subscribers.append(subscriber)
 
@@ -85,8 +97,13 @@ def unsubscribe(subscriber: Subscriber) -> None:
 
 def tell(transition: Transition) -> None:
     """Log a transition and tell everybody who subscribed."""
+    level, why = _LEVELS[transition.result], transition.why
+    if transition.replaced:
+        level, why = logging.INFO, f"It is '{transition.state}' now. {why}"
+    if transition.contradicts:
+        level, why = logging.WARNING, f'{why} {LOOK}'
     LOG.log(
-        _LEVELS[transition.result],
+        level,
         "Migration %(id)s (%(machine)s) at '%(before)s': '%(asked)s' is"
         ' %(result)s. %(why)s',
         {
@@ -95,7 +112,7 @@ def tell(transition: Transition) -> None:
             'before': transition.before,
             'asked': transition.asked,
             'result': transition.result,
-            'why': transition.why,
+            'why': why,
         },
     )
     for subscriber in tuple(_subscribers):

@@ -20,6 +20,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,9 @@ PATIENCE = 60
 #: A string that is none of Nova's.
 UNKNOWN = 'on its way'
 
+#: What a command that takes its time says of how far it is.
+_PROGRESS = re.compile(r'(migrate|restore): [\d,]+ of |Holding back: ')
+
 
 @dataclasses.dataclass(frozen=True)
 class Result:
@@ -62,7 +66,7 @@ class _OwnLogging(fixtures.Fixture):
 
     NAMES = (
         None,
-        'nova_migration.cmd',
+        *manage.HEARD,
         'oslo_db',
         'oslo_db.sqlalchemy.engines',
     )
@@ -102,6 +106,12 @@ def call(main, argv):
         except SystemExit as ended:
             code = 0 if ended.code is None else ended.code
     return Result(code, _written(out), _written(err))
+
+
+def complaints(err):
+    """Return the lines of standard error that are not about progress."""
+    lines = err.splitlines()
+    return [line for line in lines if not _PROGRESS.match(line)]
 
 
 def run_anywhere(*argv):

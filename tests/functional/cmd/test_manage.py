@@ -26,6 +26,7 @@ from nova_migration.cmd import base as cmd_base
 from nova_migration.cmd import manage
 from nova_migration.states import MIGRATION_TYPES
 from tests import base as test_base
+from tests import required
 from tests.functional import base
 from tests.functional.cmd import base as cmd_test
 
@@ -334,7 +335,7 @@ class BadUrlTest(NovaDatabase):
             try:
                 sa.create_engine(admin).connect().close()
             except sa.exc.DBAPIError:
-                if os.environ.get(base.REQUIRED):
+                if os.environ.get(required.DATABASES):
                     raise
                 self.skipTest(f'no {backend} server')
             result = self.run_with(

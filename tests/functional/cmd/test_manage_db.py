@@ -286,7 +286,7 @@ class UpgradeTest(NovaDatabase):
             (f'{KIND}:{cmd_test.UNKNOWN}={lacking}', 'has no state'),
             (f'{KIND}:{known}=error', 'cannot be changed'),
         ):
-            for phase in ([], ['--expand'], ['--migrate'], ['--contract']):
+            for phase in ([], ['--migrate']):
                 result = self.manage(
                     'db',
                     'upgrade',
@@ -458,6 +458,23 @@ class RestoreTest(NovaDatabase):
         self.assert_same(self.tables)
         names = sa.inspect(self.db.engine).get_table_names()
         self.assertNotIn(schema.VERSION_TABLE, names)
+
+    def test_half_expanded(self):
+        """A column that is missing does not hide the states of others."""
+        with self.db.engine.begin() as connection:
+            connection.exec_driver_sql(
+                'ALTER TABLE shadow_migrations DROP COLUMN legacy_status'
+            )
+        before = self.rows()
+        for options in ((), ('--drop-columns',)):
+            result = self.manage('db', 'restore', *options)
+            self.assertEqual(ERROR, result.code)
+            self.assertIn('Still canonical in shadow_', result.err)
+            self.assertIn('db upgrade --expand', result.err)
+        self.assertEqual(before, self.rows())
+        self.work('db', 'upgrade', '--expand')
+        self.work('db', 'restore', '--drop-columns')
+        self.assert_same(self.tables)
 
     def test_drop_columns_again(self):
         """A second run with nothing of ours left is harmless."""
@@ -751,6 +768,7 @@ class UsageTest(NovaDatabase, base.DatabaseTest, test_base.TestCase):
         self.assertIn('usage:', result.err)
         self.assertEqual('', result.out)
         self.assert_same(self.before)
+        return result
 
     def test_one_phase_at_a_time(self):
         """Two phases in one command exclude each other."""
@@ -759,6 +777,37 @@ class UsageTest(NovaDatabase, base.DatabaseTest, test_base.TestCase):
             for second in phases:
                 if first != second:
                     self.assert_refused('db', 'upgrade', first, second)
+
+    def test_options_of_another_phase(self):
+        """An option that the chosen phase does not read is refused."""
+        for phase in ('--expand', '--contract'):
+            for option, value in (
+                ('--batch-size', 1),
+                ('--max-count', 1),
+                ('--throttle', 0),
+                ('--max-lag', 0),
+                ('--map', f'odd={STATE}'),
+                ('--inconsistent', 'state'),
+            ):
+                result = self.assert_refused(
+                    'db', 'upgrade', phase, option, value
+                )
+                last = result.err.splitlines()[-1]
+                self.assertIn(f'{option} is for migrate: {phase} ', last)
+
+    def test_options_of_migrate(self):
+        """What --migrate reads is read without a phase, too."""
+        options = (
+            '--batch-size=9',
+            '--max-count=10000',
+            '--throttle=0',
+            '--max-lag=0',
+            f'--map=odd={STATE}',
+            '--inconsistent=state',
+        )
+        self.work('db', 'upgrade', *options)
+        self.work('db', 'upgrade', '--migrate', *options)
+        self.work('db', 'restore', *options[:4])
 
     def test_numbers(self):
         """A number of rows is 1 or more, and a number."""
@@ -940,10 +989,13 @@ class LongWorkTest(NovaDatabase):
     def test_ctrl_c_on_a_terminal(self):
         """Ctrl-C stops at a boundary; the next run does the rest."""
         terminal = Terminal(*self.slow('upgrade'))
-        terminal.wait_for(' rows/s')
+        # Before the first batch the bar may not be able to make room.
+        terminal.wait_for('batch=')
         terminal.process.send_signal(signal.SIGINT)
         result = terminal.finish()
         self.assert_stopped(result)
+        # The bar makes room for it.
+        self.assertRegex(result.err, r'[\r\n]Stopping when')
         self.assertNotIn('contract', result.out)
         self.work('db', 'upgrade')
         self.work('db', 'check')

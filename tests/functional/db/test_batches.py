@@ -72,12 +72,6 @@ class BatchesTest(samples.Expanded):
         """Return how many rows are left to migrate."""
         return upgrade.count(self.db, upgrade.is_legacy)
 
-    def listen(self, name, heard):
-        """Call a function on an event of the engine, for this test."""
-        event = (self.db.engine, name, heard)
-        sa.event.listen(*event)
-        self.addCleanup(sa.event.remove, *event)
-
 
 @base.on_every_database
 class Conflicts(BatchesTest):
@@ -137,6 +131,38 @@ class Conflicts(BatchesTest):
         self.assertEqual(error.low + self.left(), 6)
         list(self.migrate())
         self.assertEqual(0, self.left())
+
+    def test_stopped_between_two_tries(self):
+        """Whoever says stop need not wait for a row that is locked."""
+        self.fill(2)
+        release = self.hold(1)
+        waits = []
+        work = self.migrate(wait=waits.append)
+        self.assertEqual([], list(work))
+        release()
+        self.assertEqual((1, 2), (len(waits), self.left()))
+
+    def test_server_that_stays_away(self):
+        """It gives up in the end, and says that the connection was lost."""
+        self.useFixture(fixtures.MonkeyPatch(_ATTEMPTS, 3))
+        self.fill(4)
+        tried = []
+
+        dialect = self.db.engine.dialect
+
+        def refuse(*_arguments, **_options):
+            tried.append(dialect)
+            raise dialect.loaded_dbapi.OperationalError('nobody is there')
+
+        def heard(connection, _cursor, statement, *_rest):
+            if statement.startswith('UPDATE'):
+                self.patch(dialect, 'connect', refuse)
+                self.kill(self.own_id(connection))
+
+        self.listen('before_cursor_execute', heard)
+        work = self.migrate(batch_size=2)
+        self.assertRaises(exception.ConnectionLost, list, work)
+        self.assertEqual(2, len(tried))
 
     def own_id(self, connection):
         """Return the number of a connection, as its server counts."""
@@ -291,12 +317,21 @@ class Bounds(BatchesTest):
         work = list(self.migrate(max_count=5))
         self.assertEqual(2, sum(batch.changed for batch in work))
 
+    def test_max_count_among_unknown_rows(self):
+        """Rows that stay as they are have no batches of their own."""
+        self.fill(400, 'goofballs')
+        self.fill(3, first=500)
+        work = list(self.migrate(max_count=2))
+        self.assertEqual([2], [batch.changed for batch in work])
+
     def test_first_size(self):
         """The first batch has the size that suits the server."""
         suits = pace.FILE if self.BACKEND == 'sqlite' else pace.SERVER
         with self.db.engine.connect() as connection:
             self.assertEqual(suits, batches.limits_for(connection, None))
-            self.assertEqual(pace.fixed(7), batches.limits_for(connection, 7))
+            self.assertEqual(
+                pace.fixed(7, suits.rest), batches.limits_for(connection, 7)
+            )
 
     def test_grows_and_shrinks(self):
         """Quick batches grow, and slow ones shrink."""
@@ -369,6 +404,18 @@ class Manners(BatchesTest):
         work = list(self.migrate(batch_size=2, idle=0.75, wait=self.wait))
         self.assertEqual([3 * batch.seconds for batch in work], self.waits)
 
+    def test_rest(self):
+        """Where writers need a rest to get in, they have one."""
+        limits = pace.Limits(2, 2, 2, 1e9, rest=0.25)
+        for name, value in (
+            (_LIMITS, lambda *_rest: limits),
+            (f'{batches.__name__}._WITHOUT_REST', 0.0),
+        ):
+            self.useFixture(fixtures.MonkeyPatch(name, value))
+        self.fill(6)
+        list(self.migrate(wait=self.wait))
+        self.assertEqual([0.25] * 3, self.waits)
+
     def test_no_throttle(self):
         """Nobody waits who was not asked to."""
         self.fill(6)
@@ -378,11 +425,14 @@ class Manners(BatchesTest):
     def test_stopped_in_a_pause(self):
         """A wait that says stop is the end, at a boundary."""
         self.fill(6)
+        shadow = samples.legacy(LIVE.name, 'queued', id=1)
+        with self.db.engine.begin() as connection:
+            connection.execute(models.SHADOW_MIGRATIONS.insert(), shadow)
         work = list(
             self.migrate(batch_size=2, idle=0.5, wait=lambda _seconds: False)
         )
         self.assertEqual([2], [batch.seen for batch in work])
-        self.assertEqual(4, self.left())
+        self.assertEqual(4 + 1, self.left())
 
     def test_pressure(self):
         """Who is asked to hold back waits, says so once, and does less."""

@@ -296,6 +296,45 @@ class Locks(DdlTest):
         schema.contract(self.db)
         self.assertEqual([t.name for t in models.TABLES], self.checks())
 
+    def test_busy_writer(self):
+        """A writer that hardly rests is waited for, in every step."""
+        self.create_nova_tables()
+        self.insert(id=1, status=None)
+        steps = (
+            schema.expand,
+            schema.contract,
+            schema.revert_contract,
+            schema.revert_expand,
+        )
+        with self.writing() as written:
+            for step in steps * 3:
+                step(self.db)
+        self.assertGreater(len(written), 0)
+
+    @contextlib.contextmanager
+    def writing(self):
+        """Have somebody update a row again and again."""
+        other = self.open()
+        over = threading.Event()
+        written = []
+
+        def write():
+            while not over.wait(0.001):
+                with contextlib.suppress(db_exc.DBError):
+                    with other.engine.begin() as connection:
+                        connection.exec_driver_sql(
+                            "UPDATE migrations SET dest_host = 'x'"
+                        )
+                    written.append(time.monotonic())
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        try:
+            yield written
+        finally:
+            over.set()
+            thread.join()
+
 
 @base.on_every_database
 class LegacyRows(DdlTest):

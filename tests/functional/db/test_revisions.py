@@ -27,6 +27,7 @@ from alembic.script import ScriptDirectory
 import sqlalchemy as sa
 
 from nova_migration import exception
+from nova_migration.db import engine
 from nova_migration.db import models
 from nova_migration.db import nova_schema
 from nova_migration.db import schema
@@ -351,24 +352,38 @@ class Walk(RevisionTest):
         self.assertRaises(exception.NotExpanded, schema.contract, self.db)
         self.assertEqual(before, self.everything())
 
-    def test_expand_knows_nothing_of_connection_settings(self):
+    # A file of SQLite is opened anew each time.
+    @base.only_on('mysql', 'postgresql')
+    def test_expand_leaves_its_connection_as_it_was(self):
         """What expand sets on its connection is gone when it is used again.
 
         Else a batch of the data migration, in the same process, would not
         wait for a row as long as the operator's server says.
         """
-        setting = {
-            'sqlite': 'PRAGMA busy_timeout',
-            'mysql': 'SELECT @@SESSION.lock_wait_timeout',
-            'postgresql': 'SHOW lock_timeout',
+        asked = {
+            'mysql': 'SELECT connection_id(), @@SESSION.lock_wait_timeout',
+            'postgresql': 'SELECT pg_backend_pid(),'
+            " current_setting('lock_timeout')",
         }[self.BACKEND]
+        database = engine.from_url(self.url, max_pool_size=1, max_overflow=0)
+        self.addCleanup(database.engine.dispose)
 
         def ask():
-            with self.db.engine.connect() as connection:
-                return connection.exec_driver_sql(setting).scalar()
+            with database.engine.connect() as connection:
+                return connection.exec_driver_sql(asked).one()
+
+        during = []
+
+        def heard(_connection, cursor, statement, *_rest):
+            if statement.startswith('ALTER TABLE'):
+                cursor.execute(asked)
+                during.append(cursor.fetchone())
 
         before = ask()
-        schema.expand(self.db)
+        sa.event.listen(database.engine, 'before_cursor_execute', heard)
+        schema.expand(database)
+        self.assertEqual({before[0]}, {number for number, _ in during})
+        self.assertNotIn(before[1], [setting for _, setting in during])
         self.assertEqual(before, ask())
 
 
@@ -481,6 +496,26 @@ class HalfApplied(RevisionTest):
             self.assert_not_expanded()
             self.assertFalse(schema.is_begun(self.db))
 
+    def test_back_with_states_left(self):
+        """Columns are not removed while a row has what would be lost."""
+        schema.expand(self.db)
+        self.execute(
+            'INSERT INTO migrations (status, state, migration_type)'
+            " VALUES ('completed', 'awaiting-confirmation', 'resize')"
+        )
+        self.execute(f'ALTER TABLE shadow_migrations DROP COLUMN {OURS[1]}')
+        for _time in range(2):
+            error = self.assertRaises(
+                exception.CanonicalRowsRemain, schema.revert_expand, self.db
+            )
+            self.assertEqual(
+                (models.MIGRATIONS.name, 1), (error.table, error.count)
+            )
+            schema.expand(self.db)
+        with self.db.engine.connect() as connection:
+            found = connection.scalars(sa.select(models.MIGRATIONS.c.state))
+            self.assertEqual(['awaiting-confirmation'], list(found))
+
     def drop_check(self, table):
         """Take the check off one table, as if it had not been reached."""
         name = models.constraint_name(table)
@@ -539,6 +574,24 @@ class HalfApplied(RevisionTest):
         schema.revert_expand(self.db)
         self.assert_adopted()
         self.assert_not_expanded()
+
+    @base.only_on('postgresql')
+    def test_lost_while_it_is_given_back(self):
+        """SQLAlchemy lets out what the driver raises when it resets one."""
+        schema.expand(self.db)
+        seen = []
+
+        def heard(connection, options):
+            seen.append(options['isolation_level'])
+            if seen.count('AUTOCOMMIT') == 2:
+                info = connection.connection.dbapi_connection.info
+                with self.open().engine.connect() as other:
+                    other.exec_driver_sql(
+                        f'SELECT pg_terminate_backend({info.backend_pid})'
+                    )
+
+        self.listen('set_connection_execution_options', heard)
+        self.assertRaises(exception.ConnectionLost, schema.contract, self.db)
 
 
 class RevisionTree(test_base.TestCase):

@@ -124,8 +124,23 @@ class LinkTest:
         story = self.start().here('STOP', 'device', 'RESUME', 'cancelled')
         story.there('RESUME', 'completed')
         story.ask(story.source, 'cancelled', True)
-        self.linked().take(story.now)
+        linked = self.linked()
+        for _time in range(2):
+            linked.take(story.now)
+            self.assertEqual('error', self.read().state)
+        self.assertEqual(['run', 'fail'], self.events)
+
+    def test_an_error_of_somebody_else_is_left_by_the_end(self):
+        """A row that was taken for stale ends where the guest is."""
+        linked = self.linked()
+        linked.take(self.start().now)
+        self.read().process_event('fail')
+        linked = self.linked(self.read())
+        linked.take(self.story.now)
         self.assertEqual('error', self.read().state)
+        linked.take(self.arrive().now)
+        self.assertEqual(['run', 'complete'], self.events)
+        self.assertEqual('completed', self.read().state)
 
     def test_a_restarted_service_fires_what_is_left(self):
         """Where the row is decides, not what a process remembers."""

@@ -13,6 +13,7 @@
 """The objects on real databases: created, moved, saved, found and sent."""
 
 import json
+import logging
 import sys
 from unittest import mock
 
@@ -35,9 +36,11 @@ from nova_migration.db import schema
 from nova_migration.db import upgrade
 from nova_migration.objects import base as objects_base
 from nova_migration.objects import migration as migration_mod
+from nova_migration.states import LOOK
 from nova_migration.states import MACHINES
 from nova_migration.states import MIGRATION_TYPES
 from nova_migration.states import Absorbed
+from nova_migration.states import Edge
 from nova_migration.states import MigrationFlag
 from nova_migration.states import UnknownWord
 from nova_migration.states import machine_for
@@ -455,6 +458,28 @@ class Move(ObjectTest):
             migration.save()
             self.assertEqual(MOVED, migration.process_event('cancel'))
 
+    def test_late_report_that_contradicts(self):
+        """What cannot be true of its row is a warning; what is late is not."""
+        for machine in MACHINES.values():
+            for pair in machine.table.absorbed:
+                (row_id, *_) = self.fill(machine, pair.state)
+                with fixtures.FakeLogger(level=logging.WARNING) as log:
+                    self.load(row_id).process_event(pair.event)
+                self.assertEqual(pair.contradicts, LOOK in log.output, pair)
+                said = f'Migration {row_id} stays {pair.state}: late'
+                self.assertEqual(pair.contradicts, said in log.output, pair)
+
+    def test_rebuild_in_place(self):
+        """done of an evacuation that nobody claimed ends it as failed."""
+        for row_id in self.fill(MACHINES['evacuation'], 'accepted'):
+            migration = self.load(row_id)
+
+            self.assertEqual(MOVED, migration.report_legacy_status('done'))
+
+            self.assertEqual('failed', migration.state)
+            self.assertEqual('failed', migration.get_legacy_status())
+            self.assert_fresh(migration)
+
     def test_lost_race_that_is_late(self):
         """A report that lost to what it is late for is absorbed."""
         for row_id in self.fill(LIVE, 'running'):
@@ -473,8 +498,8 @@ class Move(ObjectTest):
         for row_id in self.fill(machine, 'error'):
             migration = self.load(row_id)
             self.assertIsInstance(machine.decide('error', 'fail'), Absorbed)
-            self.load(row_id).process_event('clean_up')
-            self.assertIsNone(machine.decide('failed', 'fail'))
+            self.load(row_id).process_event('finish_confirm')
+            self.assertIsInstance(machine.decide('confirmed', 'fail'), Edge)
             self.assert_refused(
                 exception.TransitionConflict, migration, 'fail'
             )
@@ -687,7 +712,7 @@ class Report(ObjectTest):
                 events = {
                     edge.event
                     for edge in machine.table.edges
-                    if edge.target == machine.state_of_legacy(word).name
+                    if edge.named == machine.state_of_legacy(word).name
                 }
                 pairs = {(a.state, a.event) for a in machine.table.absorbed}
                 late = here == machine.state_of_legacy(word).name or any(

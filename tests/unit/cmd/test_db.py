@@ -117,6 +117,16 @@ class NumbersTest(base.TestCase):
         manner = db.manner_of(args, stop)
         self.assertEqual(batches.Manner(7, None, 0.75, 1.5, stop.wait), manner)
 
+    def test_manner_by_default(self):
+        """Who says nothing has the database worked as its batches like."""
+        args = argparse.Namespace(
+            batch_size=None, max_count=None, throttle=None, max_lag=None
+        )
+        stop = progress.Stop()
+        self.assertEqual(
+            batches.Manner(wait=stop.wait), db.manner_of(args, stop)
+        )
+
     def test_exit_codes_are_apart(self):
         """No two outcomes of a command have the same exit code."""
         for codes in (

@@ -121,6 +121,21 @@ class PaceTest(base.TestCase):
         found = work(pace.Pace(bounds), cost, commit)
         self.assertAlmostEqual(wanted, found, delta=1 + wanted * 0.01)
 
+    @hypothesis.given(limits(), EVENTS, limits(), COSTS)
+    def test_other_limits(self, bounds, events, others, cost):
+        """Other limits hold at once, and so does their target."""
+        paced = pace.Pace(bounds)
+        for _ in play(paced, events):
+            pass
+        paced.succeeded(paced.size, paced.size * cost)
+        before = paced.size
+        paced.use(others)
+        self.assertTrue(others.floor <= paced.size <= others.ceiling)
+        most = max(others.floor, others.target / cost)
+        if others != bounds:
+            self.assertLessEqual(paced.size, most + 1)
+        self.assertLessEqual(paced.size, max(before, others.floor))
+
     def test_grows_slowly_after_a_conflict(self):
         """Who has met a conflict feels its way back."""
         bounds = pace.Limits(1, 1024, 4096, 1.0)
@@ -158,7 +173,8 @@ class LimitsTest(base.TestCase):
 
     def test_in_order(self):
         """Every server's first batch is between its smallest and largest."""
-        for bounds in (pace.SERVER, pace.GALERA, pace.FILE):
+        suits = (pace.SERVER, pace.GALERA, pace.FILE)
+        for bounds in (*suits, pace.SERVER.alone, pace.FILE.alone):
             self.assertLessEqual(bounds.floor, bounds.start)
             self.assertLessEqual(bounds.start, bounds.ceiling)
             self.assertTrue(0 < bounds.target < math.inf)

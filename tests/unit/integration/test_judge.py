@@ -13,17 +13,59 @@
 """What becomes of a status that Nova writes, by the real machines."""
 
 import datetime
+from itertools import permutations
 
 from nova_migration.integration.dropin import judge
 from nova_migration.integration.dropin.report import Result
 from nova_migration.states import MACHINES
 from nova_migration.states import MIGRATION_TYPES
+from nova_migration.states import MigrationFlag
 from nova_migration.states import UnknownWord
 from nova_migration.states import registry
 from tests import base
 
 NOW = datetime.datetime(2026, 11, 20, 12, 0, 0)
 BEFORE = NOW - datetime.timedelta(seconds=5)
+
+#: What becomes of a second end: type, where the row is, what is reported.
+SECOND_ENDS = (
+    ('resize', 'confirmed', 'reverted', 'refused'),
+    ('resize', 'confirmed', 'error', 'moved'),
+    ('resize', 'confirmed', 'failed', 'absorbed'),
+    ('resize', 'reverted', 'confirmed', 'refused'),
+    ('resize', 'reverted', 'error', 'moved'),
+    ('resize', 'reverted', 'failed', 'absorbed'),
+    ('resize', 'error', 'confirmed', 'moved'),
+    ('resize', 'error', 'reverted', 'moved'),
+    ('resize', 'error', 'failed', 'moved'),
+    ('resize', 'failed', 'confirmed', 'absorbed'),
+    ('resize', 'failed', 'reverted', 'absorbed'),
+    ('resize', 'failed', 'error', 'absorbed'),
+    ('live-migration', 'completed', 'cancelled', 'warned'),
+    ('live-migration', 'completed', 'failed', 'warned'),
+    ('live-migration', 'completed', 'error', 'absorbed'),
+    ('live-migration', 'cancelled', 'completed', 'warned'),
+    ('live-migration', 'cancelled', 'failed', 'absorbed'),
+    ('live-migration', 'cancelled', 'error', 'absorbed'),
+    ('live-migration', 'failed', 'completed', 'warned'),
+    ('live-migration', 'failed', 'cancelled', 'absorbed'),
+    ('live-migration', 'failed', 'error', 'absorbed'),
+    ('live-migration', 'error', 'completed', 'moved'),
+    ('live-migration', 'error', 'cancelled', 'moved'),
+    ('live-migration', 'error', 'failed', 'moved'),
+    ('evacuation', 'done', 'completed', 'moved'),
+    ('evacuation', 'done', 'failed', 'warned'),
+    ('evacuation', 'done', 'error', 'absorbed'),
+    ('evacuation', 'completed', 'done', 'absorbed'),
+    ('evacuation', 'completed', 'failed', 'warned'),
+    ('evacuation', 'completed', 'error', 'warned'),
+    ('evacuation', 'failed', 'completed', 'warned'),
+    ('evacuation', 'failed', 'done', 'refused'),
+    ('evacuation', 'failed', 'error', 'absorbed'),
+    ('evacuation', 'error', 'done', 'moved'),
+    ('evacuation', 'error', 'completed', 'moved'),
+    ('evacuation', 'error', 'failed', 'moved'),
+)
 
 
 def row(kind, status, state=None, **values):
@@ -91,6 +133,15 @@ class CreationTest(base.TestCase):
         self.assertEqual(Result.REFUSED, verdict.result)
         self.assertIn("did you mean 'accepted'", verdict.why)
 
+    def test_copy(self):
+        """A copy of a record may say what nobody knows, as the record does."""
+        machine = MACHINES['evacuation']
+        verdict = judge.creation(machine, 'goofballs', is_copy=True)
+        self.assertEqual(Result.CREATED, verdict.result)
+        self.assertIsNone(verdict.target)
+        known = judge.creation(machine, 'done', is_copy=True)
+        self.assertEqual(machine.legacy['done'], known.target)
+
     def test_no_status(self):
         """Nova may create a record that has no status."""
         verdict = judge.creation(MACHINES['resize'], None)
@@ -107,7 +158,7 @@ class ChangeTest(base.TestCase):
             machine = MACHINES[kind]
             for edge in machine.table.edges:
                 source = machine.state(edge.source)
-                asked = machine.state(edge.target).legacy
+                asked = machine.state(edge.named).legacy
                 for found in (
                     row(kind, source.legacy),
                     row(kind, source.status, source.name),
@@ -123,18 +174,44 @@ class ChangeTest(base.TestCase):
             for pair in machine.table.absorbed:
                 asked = judge.status_after(machine, pair.event)
                 found = row(kind, machine.state(pair.state).legacy)
-                self.assertEqual(
-                    Result.ABSORBED, judge.change(found, asked).result, pair
-                )
+                verdict = judge.change(found, asked)
+                self.assertEqual(Result.ABSORBED, verdict.result, pair)
 
-    def test_ending_twice(self):
-        """A move that is over is not ended again, and nobody is interrupted.
+    def test_second_ends(self):
+        """Of a move that is over, another end is late, true or a warning.
 
-        The source host has destroyed its copy while the rebuild failed.
+        An error would keep Nova from what it does next; so it is left to
+        where guests may be in danger.
         """
-        for status, asked in (('failed', 'completed'), ('done', 'error')):
-            verdict = judge.change(row('evacuation', status), asked)
-            self.assertEqual(Result.ABSORBED, verdict.result)
+        for kind, status, asked, expected in SECOND_ENDS:
+            verdict = judge.change(row(kind, status), asked)
+            said = verdict.result.value
+            if verdict.contradicts:
+                said = 'warned'
+            self.assertEqual(expected, said, (kind, status, asked))
+
+    def test_every_second_end(self):
+        """The list has each end of each kind of move with each other one."""
+        listed = {(kind, here, there) for kind, here, there, _ in SECOND_ENDS}
+        for kind in ('resize', 'live-migration', 'evacuation'):
+            over = {
+                state.legacy
+                for state in MACHINES[kind].table.states
+                if MigrationFlag.IN_PROGRESS not in state.flags
+            }
+            expected = {(kind, *pair) for pair in permutations(over, 2)}
+            self.assertEqual(set(), expected - listed)
+            listed -= expected
+        self.assertEqual(set(), listed)
+
+    def test_rebuild_in_place(self):
+        """done of an evacuation that nobody claimed is written as failed."""
+        verdict = judge.change(row('evacuation', 'accepted'), 'done')
+        self.assertEqual((Result.MOVED, 'finish_rebuild'), verdict_of(verdict))
+        self.assertEqual('failed', verdict.target.legacy)
+        self.assertEqual('done', verdict.named.legacy)
+        claimed = judge.change(row('evacuation', 'pre-migrating'), 'done')
+        self.assertEqual('done', claimed.target.legacy)
 
     def test_refused(self):
         """A second confirm or a revert of what is confirmed is refused."""
@@ -142,6 +219,8 @@ class ChangeTest(base.TestCase):
             ('confirmed', 'confirming'),
             ('confirming', 'reverting'),
             ('reverting', 'confirming'),
+            ('error', 'confirming'),
+            ('error', 'reverting'),
         ):
             verdict = judge.change(row('resize', status), asked)
             self.assertEqual(Result.REFUSED, verdict.result)
@@ -158,6 +237,16 @@ class ChangeTest(base.TestCase):
         for status in ('goofballs', None):
             verdict = judge.change(row('resize', status), 'error')
             self.assertEqual(Result.MOVED, verdict.result)
+
+    def test_unknown_string_said_again(self):
+        """What nobody knows, or was mapped, may be copied onto itself."""
+        mapped = row('resize', 'error', 'error', legacy_status='goofballs')
+        for found in (row('resize', 'goofballs'), row('resize', None), mapped):
+            for seen in (None, judge.Seen(found.status)):
+                verdict = judge.change(found, found.status, seen)
+                self.assertEqual(Result.UNCHANGED, verdict.result)
+        other = judge.change(mapped, 'goofbells')
+        self.assertEqual(Result.REFUSED, other.result)
 
     def test_said_again(self):
         """What the object showed before it was assigned is no report."""
@@ -254,12 +343,12 @@ class StaleTest(base.TestCase):
 class EventTest(base.TestCase):
     """Events are written as Nova's strings."""
 
-    def test_each_event_leads_to_one_state(self):
+    def test_each_event_is_one_string(self):
         """An event has one string, whichever state it is taken from."""
         for machine in registry.MACHINES.values():
             for edge in machine.table.edges:
                 self.assertEqual(
-                    machine.state(edge.target).legacy,
+                    machine.state(edge.named).legacy,
                     judge.status_after(machine, edge.event),
                 )
 

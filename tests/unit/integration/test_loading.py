@@ -12,13 +12,37 @@
 
 """A Nova that is not known stays as it is."""
 
+from concurrent import futures
 import importlib.metadata
+import sys
+import threading
+from unittest import mock
 
 import fixtures
 
 from nova_migration.integration.dropin import loading
 from nova_migration.integration.dropin import release
 from tests import base
+
+
+class Nova:
+    """Counts who is at work on it at the same time."""
+
+    def __init__(self):
+        self.inside = self.most = 0
+        self.second = threading.Event()
+
+    def difference(self):
+        """Be as it is known."""
+
+    def install(self):
+        """Take a while, unless a second one comes in."""
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        if self.inside > 1:
+            self.second.set()
+        self.second.wait(0.1)
+        self.inside -= 1
 
 
 class LoadingTest(base.TestCase):
@@ -60,6 +84,22 @@ class LoadingTest(base.TestCase):
         self.install(None)
         self.assertFalse(loading.register())
         self.assertIn('its release is not known', self.log.output)
+
+    def test_threads(self):
+        """Of several threads one registers, and the others wait for it."""
+        self.install('34.0.0')
+        nova = Nova()
+        self.useFixture(fixtures.MockPatchObject(loading, '_SHAPE', 'nova_x'))
+        self.useFixture(
+            fixtures.MockPatchObject(loading, '_INSTALL', 'nova_x')
+        )
+        with (
+            mock.patch.dict(sys.modules, nova_x=nova),
+            futures.ThreadPoolExecutor(4) as pool,
+        ):
+            done = list(pool.map(lambda _n: loading.register(), range(4)))
+        self.assertEqual([True] * 4, done)
+        self.assertEqual(1, nova.most)
 
     def test_unknown_shape(self):
         """A known release without what is replaced is left alone, too."""

@@ -12,9 +12,13 @@
 
 """Who is told of a transition."""
 
+import dataclasses
+import logging
+
 import fixtures
 
 from nova_migration.integration.dropin import report
+from nova_migration.states import LOOK
 from tests import base
 
 
@@ -61,6 +65,13 @@ class ReportTest(base.TestCase):
         report.tell(transition(report.Result.MOVED))
         self.assertEqual(1, len(self.told))
 
+    def test_replaced(self):
+        """A row that goes elsewhere than was asked is worth a line."""
+        log = self.useFixture(fixtures.FakeLogger(level=logging.INFO))
+        moved = transition(report.Result.MOVED, state='failed', replaced=True)
+        report.tell(moved)
+        self.assertIn("is moved. It is 'failed' now.", log.output)
+
     def test_levels(self):
         """What is refused is a warning, what is late worth a line."""
         log = self.useFixture(fixtures.FakeLogger())
@@ -75,3 +86,12 @@ class ReportTest(base.TestCase):
         self.assertIn(
             "Migration 7 (resize) at 'finished': 'confirming'", log.output
         )
+
+    def test_what_contradicts(self):
+        """What is late but cannot be true is a warning: where to look."""
+        log = self.useFixture(fixtures.FakeLogger(level=logging.WARNING))
+        late = transition(report.Result.ABSORBED)
+        report.tell(late)
+        self.assertEqual('', log.output)
+        report.tell(dataclasses.replace(late, contradicts=True))
+        self.assertIn(f'is absorbed. {late.why} {LOOK}', log.output)

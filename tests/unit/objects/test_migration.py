@@ -65,14 +65,14 @@ class RefusedTest(base.TestCase):
     def test_terminal_state(self):
         """From a terminal state nothing is allowed, and the error says so."""
         migration = samples.canonical(
-            'evacuation', 'completed', context=without_database()
+            'evacuation', 'failed', context=without_database()
         )
 
         error = self.refused(
             migration,
             exception.InvalidTransition,
             'process_event',
-            'rebuild',
+            'finish',
         )
 
         self.assertEqual('nothing', error.allowed)

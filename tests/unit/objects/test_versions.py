@@ -34,7 +34,7 @@ from tests.unit.objects import samples
 # A change here needs a new version of the object, and a line in the history
 # above its VERSION.
 FINGERPRINTS = {
-    'Migration': '1.9-95e7aab0bdf3f189514c06a8c929be98',
+    'Migration': '1.9-b41e895260edfe609ac83a9755966355',
     'MigrationList': '1.5-7b9fecb325901bff1f54c77d30373072',
 }
 
@@ -56,7 +56,8 @@ def _rows(table):
         for state in table.states
     )
     edges = sorted(
-        (_plain(e.source), e.event, _plain(e.target)) for e in table.edges
+        (_plain(e.source), e.event, _plain(e.target), _plain(e.named))
+        for e in table.edges
     )
     absorbed = sorted((_plain(a.state), a.event) for a in table.absorbed)
     return _plain(table.name), tuple(states), tuple(edges), tuple(absorbed)

@@ -45,6 +45,11 @@ def edge(source, event, target):
     return Edge(source, event, target, 'It happens.')
 
 
+def mistaken(source, event, said):
+    """Return an edge to the end that programs take for another one."""
+    return Edge(source, event, 'deleted', 'It was lost.', said=said)
+
+
 # An image service's records, which have nothing to do with moving servers.
 IMAGE = {
     'name': 'image',
@@ -194,6 +199,7 @@ class RefusalTest(base.TestCase):
         for changes in (
             {'edges': (*IMAGE['edges'], edge('gone', 'delete', 'deleted'))},
             {'edges': (*IMAGE['edges'], edge('active', 'lose', 'gone'))},
+            {'edges': (*IMAGE['edges'], mistaken('active', 'lose', 'gone'))},
             {'absorbed': (Absorbed('gone', 'finish', 'Late.'),)},
         ):
             self.assert_refused(
@@ -210,6 +216,13 @@ class RefusalTest(base.TestCase):
             self.assert_refused(
                 "event 'finish' from 'saving' has two outcomes", **changes
             )
+
+    def test_report_of_two_moves(self):
+        """What a report is taken for is said once, or follows the edges."""
+        self.assert_refused(
+            "report of 'active' from 'saving' is two moves",
+            edges=(*IMAGE['edges'], mistaken('saving', 'lose', 'active')),
+        )
 
     def test_absorbed_twice(self):
         """An absorbed pair is declared once."""
@@ -455,6 +468,15 @@ class ImageTest(base.TestCase):
         self.assertEqual(
             machine.table.edges[-1], machine.report('saving', 'deleted')
         )
+
+    def test_report_that_is_mistaken(self):
+        """A report that names what cannot be moves where it really leads."""
+        lost = mistaken('queued', 'lose', 'active')
+        machine = Machine(declare(edges=(*IMAGE['edges'], lost)))
+
+        self.assertEqual(lost, machine.report('queued', 'active'))
+        self.assertEqual('delete', machine.report('queued', 'deleted').event)
+        self.assertEqual('finish', machine.report('saving', 'active').event)
 
     def test_illegal_step(self):
         """An image that was not uploaded does not become active."""

@@ -1,0 +1,160 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What an error of a database means: pure, of what the driver has said."""
+
+from typing import Any
+
+from oslo_db import exception as db_exc
+import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
+
+from nova_migration import exception
+from nova_migration.db import models
+
+#: What InnoDB says of a commit that something below or beside it refused, as
+#: Galera does when the node has just lost its cluster.
+_ERROR_DURING_COMMIT = 1180
+
+#: What MariaDB says when a lock is held, and what a Galera node says that has
+#: no cluster or stands still for a backup.
+_LOCK_WAIT_TIMEOUT, _NOT_READY = 1205, 1047
+
+_CONNECTING = f'{__name__}.connecting'
+
+
+def origin_of(error: BaseException) -> BaseException | None:
+    """Return what the driver raised, below what was made of it."""
+    inner = getattr(error, 'inner_exception', error)
+    if isinstance(inner, sa_exc.PendingRollbackError) and inner.__context__:
+        # Somebody cleaned up on a connection that was lost just before.
+        return origin_of(inner.__context__)
+    return getattr(inner, 'orig', None)
+
+
+def code_of(error: BaseException) -> Any:
+    """Return MariaDB's number for an error, or None."""
+    return (*getattr(origin_of(error), 'args', ()), None)[0]
+
+
+def _has_sqlstate(error: BaseException, sqlstate: str) -> bool:
+    return getattr(origin_of(error), 'pgcode', None) == sqlstate
+
+
+def _is_locked_file(error: BaseException) -> bool:
+    return str(origin_of(error)) == 'database is locked'
+
+
+def may_run_again(error: BaseException) -> bool:
+    """Tell what oslo.db does not translate and a second try may get past.
+
+    That is PostgreSQL's 40001, and SQLite's file held by another process.
+    """
+    return _has_sqlstate(error, '40001') or _is_locked_file(error)
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    """Tell that somebody held a lock for longer than was to be waited."""
+    return (
+        code_of(error) == _LOCK_WAIT_TIMEOUT
+        or _has_sqlstate(error, '55P03')
+        or _is_locked_file(error)
+    )
+
+
+def is_not_ready(error: BaseException) -> bool:
+    """Tell the answer of a Galera node that takes no statement now."""
+    return bool(code_of(error) == _NOT_READY)
+
+
+def mark_connecting(error: BaseException) -> None:
+    """Keep with a driver's error that it was raised while connecting.
+
+    Nothing else tells: an error of a fetch or of COMMIT has no statement
+    either.
+    """
+    setattr(error, _CONNECTING, True)
+
+
+def is_of_connecting(error: BaseException) -> bool:
+    """Tell that no statement was sent, because nobody was there to take it."""
+    if isinstance(
+        error, db_exc.DBConnectionError | db_exc.DBNonExistentDatabase
+    ):
+        return True
+    return getattr(origin_of(error), _CONNECTING, False)
+
+
+def has_ended(engine: sa.Engine, error: Exception) -> bool:
+    """Tell what a driver says when a connection that was there has ended.
+
+    :param error: the driver's own, or what was made of it
+    """
+    origin = origin_of(error) or error
+    return isinstance(
+        origin, engine.dialect.loaded_dbapi.Error
+    ) and engine.dialect.is_disconnect(origin, None, None)
+
+
+def is_lost(engine: sa.Engine, error: Exception) -> bool:
+    """Tell that the connection is of no use any more.
+
+    oslo.db knows more than the dialect, such as a Galera node that has lost
+    its cluster.
+    """
+    return isinstance(error, db_exc.DBConnectionError) or has_ended(
+        engine, error
+    )
+
+
+def leaves_open(engine: sa.Engine, error: Exception) -> bool:
+    """Tell the answers to COMMIT after which it may have happened."""
+    during_commit = code_of(error) == _ERROR_DURING_COMMIT
+    return during_commit or is_lost(engine, error)
+
+
+def lost(url: sa.URL, error: Exception) -> exception.ConnectionLost:
+    """Return what to raise when a connection that was there has ended."""
+    refused = is_not_ready(error)
+    kind = exception.NodeNotReady if refused else exception.ConnectionLost
+    return kind(url=shown(url), reason=first_line(error))
+
+
+def unavailable(
+    url: sa.URL, error: Exception
+) -> exception.DatabaseUnavailable:
+    """Return what to raise when nobody has answered."""
+    refused = is_not_ready(error)
+    kind = exception.NodeNotReady if refused else exception.DatabaseUnavailable
+    return kind(url=shown(url), reason=first_line(error))
+
+
+def shown(url: sa.URL) -> str:
+    """Return a URL without what is secret: options may hold passwords too."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def is_our_check(error: Exception) -> bool:
+    """Tell contract's check; MariaDB names it after the column it is on."""
+    text = first_line(error)
+    return any(
+        name in text
+        for table in models.TABLES
+        for name in (models.constraint_name(table), f'{table.name}.state`')
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says, without the SQL and the links below it."""
+    origin = origin_of(error)
+    text = str(origin if origin is not None else error)
+    return text.strip().partition('\n')[0].rstrip('.')
