@@ -31,6 +31,9 @@ from stestr.repository import util as repository_util
 import subunit
 import testtools
 
+# What is read first when a run has failed is its end.
+LAST_LINES = 20
+
 # A test that has begun and not ended took its worker down with it.
 OUTCOMES = {
     'fail': 'failed',
@@ -40,6 +43,14 @@ OUTCOMES = {
     'uxsuccess': 'failed',
     'xfail': 'passed',
 }
+
+
+def last_words(test: dict[str, Any]) -> str:
+    """Return the end of a traceback, if there is one."""
+    if 'traceback' not in test['details']:
+        return ''
+    lines = test['details']['traceback'].as_text().strip().splitlines()
+    return ''.join(f'    {line}\n' for line in lines[-LAST_LINES:])
 
 
 def read_run(stream: BinaryIO) -> collections.Counter[str]:
@@ -55,6 +66,7 @@ def read_run(stream: BinaryIO) -> collections.Counter[str]:
             reason = test['details'].get('reason')
             text = f': {reason.as_text().strip()}' if reason else ''
             print(f'{outcome}: {test["id"]}{text}')
+            print(last_words(test), end='')
 
     result = testtools.StreamToDict(count)
     result.startTestRun()

@@ -20,6 +20,9 @@ import time
 from nova import test as nova_test
 import testtools
 
+#: Characters of a traceback: what was called last, and what it said.
+_ENOUGH = 3000
+
 
 class Recorder:
     """Writes one line of JSON when a test has ended.
@@ -58,6 +61,6 @@ class Recorder:
         }
         with contextlib.suppress(KeyError):
             text = details['traceback'].as_text()
-            record['error'] = text.strip().rpartition('\n')[2]
+            record['error'] = text.strip()[-_ENOUGH:]
         with self.path.open('a', encoding='utf-8') as out:
             out.write(json.dumps(record) + '\n')

@@ -30,6 +30,14 @@ MISSING = 'missing'
 #: What the names of Nova's functional tests begin with.
 FUNCTIONAL = 'nova.tests.functional.'
 
+#: What the names of all of its tests begin with.
+NOVA = 'nova.tests.'
+
+#: Up to so many tests of Nova's that fail are run again, one by one. Some have
+#: threads that have to be quicker than others, and a busy machine changes who
+#: is. More of them than that are no chance.
+BY_CHANCE = 3
+
 #: What a transition comes to that no legal step of Nova's may come to.
 ODD = frozenset({'refused', 'let-through'})
 
@@ -58,21 +66,23 @@ def refused_in(record):
     None is, but what a listed test asks for, and what our own and the unit
     tests make up.
     """
-    name = record.get('test', '')
+    name = record['test']
     listed = {entry['test'] for entry in listed_as_prevented()}
     if not name.startswith(FUNCTIONAL) or name in listed:
         return []
     return [asked for asked in record['asked'] if asked['result'] in ODD]
 
 
+def lines(folder):
+    """Return the records, in the order they were written, as lines."""
+    for path in sorted(folder.glob('*.jsonl')):
+        yield from path.read_text(encoding='utf-8').splitlines()
+
+
 def read(folder):
     """Return the last record of each test."""
-    found = {}
-    for path in sorted(folder.glob('*.jsonl')):
-        for line in path.read_text(encoding='utf-8').splitlines():
-            record = json.loads(line)
-            found[record['test']] = record
-    return found
+    records = map(json.loads, lines(folder))
+    return {record['test']: record for record in records}
 
 
 def listed_as_prevented():
@@ -94,6 +104,18 @@ def prevented(way, tests):
     }
 
 
+def complaint(record, has_to_fail):
+    """Return what is wrong with how a test ended, or nothing."""
+    if record is None:
+        return MISSING
+    failed = record['outcome'] in FAILURES
+    if failed != has_to_fail:
+        return record.get('error', record['outcome'])
+    if refused := refused_in(record):
+        return f'refused: {refused}'
+    return ''
+
+
 @dataclasses.dataclass(frozen=True)
 class Result:
     """One run of Nova's tests.
@@ -103,6 +125,9 @@ class Result:
         they said
     :param prevented: the tests that failed as they should, with the reason
     :param edges: what was asked of the machines, with how often
+    :param refused: the tests of which a legal step was refused
+    :param again: the tests that ended as they should only when they were run
+        again, with what they said before
     """
 
     way: Way
@@ -110,29 +135,51 @@ class Result:
     unexpected: dict
     prevented: dict
     edges: list
+    refused: list = dataclasses.field(default_factory=list)
+    again: dict = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, way, wanted, records):
         """Put the records of the tests together."""
         expected = prevented(way, wanted)
-        unexpected = {}
-        outcomes = collections.Counter()
-        for test in wanted:
-            record = records.get(test, {'outcome': MISSING})
-            outcomes[record['outcome']] += 1
-            failed = record['outcome'] in FAILURES
-            missing = record['outcome'] == MISSING
-            if missing or failed != (test in expected):
-                unexpected[test] = record.get('error', record['outcome'])
-            elif refused_in(record):
-                unexpected[test] = f'refused: {refused_in(record)}'
+        ended = [records[test] for test in wanted if test in records]
+        outcomes = collections.Counter(record['outcome'] for record in ended)
+        if missing := len(wanted) - len(ended):
+            outcomes[MISSING] = missing
+        complaints = {
+            test: complaint(records.get(test), test in expected)
+            for test in wanted
+        }
         return cls(
             way=way,
             outcomes=dict(sorted(outcomes.items())),
-            unexpected=unexpected,
+            unexpected={
+                test: said for test, said in complaints.items() if said
+            },
             prevented=expected,
             edges=counted_edges(records.values()),
+            refused=[record['test'] for record in ended if refused_in(record)],
         )
+
+    def perhaps_by_chance(self):
+        """Return the tests that are worth a second run.
+
+        A test of ours that fails is wrong, and so is a refused step, however
+        seldom it comes.
+        """
+        failed = [test for test in self.unexpected if test.startswith(NOVA)]
+        if self.refused or len(failed) > BY_CHANCE:
+            return []
+        return failed
+
+    def then(self, second):
+        """Return the result of a second run that knows of this one."""
+        again = {
+            test: reason
+            for test, reason in self.unexpected.items()
+            if test not in second.unexpected
+        }
+        return dataclasses.replace(second, again=again)
 
     def write(self, path):
         """Write it as JSON."""
@@ -157,6 +204,8 @@ class Result:
                 print(f'{self.way}: {edge}')
         for test in self.prevented:
             print(f'{self.way}: prevented: {test}')
+        for test, reason in self.again.items():
+            print(f'{self.way}: only when run again: {test}: {reason}')
         for test, reason in self.unexpected.items():
             print(f'{self.way}: unexpected: {test}: {reason}')
         return 1 if self.unexpected else 0

@@ -12,13 +12,20 @@
 
 """How a run of Nova's own tests is judged, and what of it CI repeats."""
 
+import contextlib
+import functools
 import json
 import pathlib
+import shutil
 import tempfile
+import time
+from unittest import mock
 
 from tests import base
 from tests.nova_suite import results
+from tests.nova_suite import settings as settings_mod
 from tests.nova_suite import slice as slice_mod
+from tests.nova_suite import workers
 
 ENFORCE = results.Way('enforce', 'canonical')
 LISTED = results.listed_as_prevented()[0]['test']
@@ -86,6 +93,95 @@ class JudgementTest(base.TestCase):
         """
         result = results.Result.of(ENFORCE, [OTHER, LISTED], {})
         self.assertEqual([OTHER, LISTED], list(result.unexpected))
+
+
+class SecondRunTest(base.TestCase):
+    """What is run again, and what is said of it."""
+
+    def result(self, *records):
+        """Return the result of a run."""
+        found = {one['test']: one for one in records}
+        return results.Result.of(ENFORCE, list(found), found)
+
+    def test_failure(self):
+        """A failed test of Nova's is run again, and told when it passes."""
+        first = self.result(record(OTHER, 'failure'))
+        self.assertEqual([OTHER], first.perhaps_by_chance())
+        second = first.then(self.result(record(OTHER)))
+        self.assertEqual({OTHER: 'failure'}, second.again)
+        self.assertEqual(0, second.judge())
+
+    def test_second_failure(self):
+        """A test that fails twice is unexpected."""
+        first = self.result(record(OTHER, 'failure'))
+        second = first.then(first)
+        self.assertEqual({}, second.again)
+        self.assertEqual(1, second.judge())
+
+    def test_ours(self):
+        """A test of our own has no second chance."""
+        first = self.result(record('tests.nova_hazards.Test.test', 'failure'))
+        self.assertEqual([], first.perhaps_by_chance())
+
+    def test_refused(self):
+        """A refused step is not forgotten over a second run."""
+        asked = [('confirmed', 'confirming', 'refused')]
+        first = self.result(record(OTHER, 'failure', asked=asked))
+        self.assertEqual([], first.perhaps_by_chance())
+
+    def test_many(self):
+        """When many tests fail, that is no chance."""
+        failed = [
+            record(f'{OTHER}_{number}', 'failure')
+            for number in range(results.BY_CHANCE + 1)
+        ]
+        self.assertEqual([], self.result(*failed).perhaps_by_chance())
+
+
+class WorkersTest(base.TestCase):
+    """How the workers end."""
+
+    def setUp(self):
+        """Have settings that name one test, which nobody has run."""
+        super().setUp()
+        self.folder = pathlib.Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        tests = self.folder / 'tests.txt'
+        tests.write_text(f'{OTHER}\n', encoding='utf-8')
+        self.settings = settings_mod.Settings(
+            tests=tests,
+            documents=self.folder,
+            records=self.folder,
+            mode='enforce',
+            status_format='legacy',
+        )
+
+    def run_instead(self, script):
+        """Run a script of the shell in place of stestr."""
+        command = mock.patch.object(
+            workers, 'command', return_value=['sh', '-c', script]
+        )
+        with command:
+            workers.run(self.settings, self.folder, 1)
+        return (self.folder / workers.OUTPUT).read_text(encoding='utf-8')
+
+    def test_output(self):
+        """What stestr says is kept in a file."""
+        said = self.run_instead('echo out; echo err >&2')
+        self.assertEqual('out\nerr\n', said)
+
+    def test_hang(self):
+        """Workers that end no test are ended, with those they have begun."""
+        follow = functools.partial(workers.follow, patience=1)
+        with mock.patch.object(workers, 'follow', follow):
+            said = self.run_instead('sleep 1000 & echo $!; wait')
+        status = pathlib.Path('/proc', said.strip(), 'stat')
+        deadline = time.monotonic() + 60
+        with contextlib.suppress(FileNotFoundError):
+            # It may be a zombie for a while: nobody has waited for it.
+            while ' Z ' not in status.read_text(encoding='utf-8'):
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.01)
 
 
 class RecordsTest(base.TestCase):
