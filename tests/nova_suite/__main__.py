@@ -51,11 +51,14 @@ def chosen(tests):
         command = (sys.executable, '-m', f'{__package__}.selection', tests)
         listed = subprocess.run(
             command,
-            check=True,
+            check=False,
             env=workers.environ(),
-            stdout=subprocess.PIPE,
+            capture_output=True,
             text=True,
         )
+        # Nova and eventlet always have something to say.
+        if listed.returncode:
+            sys.exit(f'Nova has not told its tests:\n{listed.stderr}')
         return listed.stdout.split()
     path = slice_mod.SLICE if tests == 'slice' else pathlib.Path(tests)
     return path.read_text(encoding='utf-8').split()
