@@ -165,9 +165,22 @@ _FOUND = [
     (_with(created_at=5),),
     (samples.primitive('1.8') | {'nova_object.version': '1.8.1'},),
     (_with_newer(state={}),),
+    (samples.primitive('1.8', sorted(samples.FIELDS_OF_1_8)),),
     ([],),
     (None,),
 ]
+
+
+def in_order(sent):
+    """Return a primitive whose changes, which are a set, have an order."""
+    if isinstance(sent, list):
+        return [in_order(item) for item in sent]
+    if not isinstance(sent, dict):
+        return sent
+    ordered = {key: in_order(value) for key, value in sent.items()}
+    if 'nova_object.changes' in ordered:
+        ordered['nova_object.changes'].sort()
+    return ordered
 
 
 class PrimitivesTest(fuzz.FuzzTest, base.DatabaseTest, test_base.TestCase):
@@ -198,7 +211,10 @@ class PrimitivesTest(fuzz.FuzzTest, base.DatabaseTest, test_base.TestCase):
         """Sending the object gives one that says the same."""
         sent = taken.obj_to_primitive()
         again = type(taken).obj_from_primitive(sent, self.context)
-        self.assertEqual(repr(sent), repr(again.obj_to_primitive()))
+        # As text, because no NaN equals another.
+        self.assertEqual(
+            repr(in_order(sent)), repr(in_order(again.obj_to_primitive()))
+        )
 
     @fuzz.fuzzed(primitives() | strategies.json, share=4, examples=_FOUND)
     def test_migration(self, sent):
