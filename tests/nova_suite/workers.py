@@ -10,11 +10,11 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-
 """Have stestr run the tests that were chosen, and watch over its workers."""
 
 import contextlib
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -24,7 +24,8 @@ import tqdm
 
 from tests import base
 from tests.nova_suite import results
-from tests.nova_suite import settings as settings_mod
+
+HERE = pathlib.Path(__file__).parent.relative_to(base.ROOT)
 
 #: As Nova's own tox.ini has it, with more patience for a busy machine.
 NOVA_ENVIRON = {
@@ -55,16 +56,18 @@ def environ(**more):
 
 def command(folder, concurrency):
     """Return the command that runs Nova's tests."""
-    here = os.path.relpath(os.path.dirname(__file__), base.ROOT)
     stestr = [sys.executable, '-m', 'stestr.cli', '--repo-url', str(folder)]
-    stestr += ['--test-path', here, '--top-dir', '.']
+    stestr += ['--test-path', str(HERE), '--top-dir', '.']
     return [*stestr, 'run', '--concurrency', str(concurrency)]
 
 
-def run(settings: settings_mod.Settings, folder, concurrency):
+def run(settings, folder, concurrency):
     """Run the tests; what the workers write of them is in the records.
 
     However this ends, no worker is left.
+
+    :param settings: the :class:`~tests.nova_suite.settings.Settings`
+    :param folder: where stestr keeps its results, and what it prints
     """
     with open(folder / OUTPUT, 'ab') as output:
         stestr = subprocess.Popen(
