@@ -128,6 +128,17 @@ class StateAssigned(NovaMigrationError):
     )
 
 
+class UnguardedWrite(NovaMigrationError):
+    """A statement of Nova's model writes a status past every guard."""
+
+    msg_fmt = (
+        'The status of migrations is not written by a bulk INSERT or UPDATE,'
+        ' which no machine can be asked about: nothing was'
+        ' written. Save an object, of nova.objects or of the model in a'
+        ' session.'
+    )
+
+
 class ObjectActionError(NovaMigrationError):
     """The object is not in a condition for what was asked of it."""
 

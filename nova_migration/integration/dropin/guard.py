@@ -95,33 +95,38 @@ def _is_guarded(context: Any) -> bool:
 
 @api.pick_context_manager_writer  # type: ignore[untyped-decorator]
 def _insert(context: Any, values: _Values) -> Any:
-    """Insert a row in the form that is configured; return Nova's model."""
+    """Insert a row; return Nova's model.
+
+    Nova's functions alone may do anything. What has a time of creation is a
+    copy: a cross-cell move sets each field of the row that it copies, and
+    nothing else sets this one.
+    """
+    is_copy = objects.seen() is None or 'created_at' in values
+    return _loaded(context, add(context.session, values, is_copy=is_copy))
+
+
+def add(session: Any, values: _Values, *, is_copy: bool) -> Any:
+    """Insert a row in the form that is configured.
+
+    :param values: by the names of Nova's columns
+    :param is_copy: whether it may say what nobody knows
+    :returns: the row's id
+    :raises nova.exception.InstanceInvalidState: the status is refused
+    """
     now = timeutils.utcnow()
     row = {**_defaults(), **_stored(values), 'state_changed_at': now}
     machine = judge.machine_of(row)
     asked = row.get('status')
     canonical = options.status_format() == opts.StatusFormat.CANONICAL
-    verdict = _judge_creation(machine, values)
+    verdict = _in_mode(judge.creation(machine, asked, is_copy=is_copy))
     row.update(_position(verdict, asked, canonical=canonical))
     key: Any = None
     if verdict.result != Result.REFUSED:
-        inserted = context.session.execute(sa.insert(_T).values(row))
+        inserted = session.execute(sa.insert(_T).values(row))
         (key,) = inserted.inserted_primary_key
     _tell(None, machine, None, asked, verdict, canonical)
     _refuse_if_told(verdict, values.get('instance_uuid'), None, asked)
-    return _loaded(context, key)
-
-
-def _judge_creation(machine: Any, values: _Values) -> judge.Verdict:
-    """Judge what an object creates; Nova's functions alone may do anything.
-
-    What has a time of creation is a copy: a cross-cell move sets each field
-    of the row that it copies, and nothing else sets this one.
-    """
-    is_copy = objects.seen() is None or 'created_at' in values
-    return _in_mode(
-        judge.creation(machine, values.get('status'), is_copy=is_copy)
-    )
+    return key
 
 
 def _defaults() -> dict[str, Any]:
@@ -138,12 +143,18 @@ def _defaults() -> dict[str, Any]:
 @_retry  # type: ignore[untyped-decorator]
 @api.pick_context_manager_writer  # type: ignore[untyped-decorator]
 def _write(context: Any, migration_id: int, values: _Values) -> Any:
-    """Change a row whose status is among the values; return Nova's model.
+    change(context.session, migration_id, values)
+    return _loaded(context, migration_id)
+
+
+def change(session: Any, migration_id: int, values: _Values) -> None:
+    """Change a row whose status is among the values.
 
     :raises nova.exception.MigrationNotFound: there is no such row
     :raises nova.exception.InstanceInvalidState: the status is refused
+    :raises RetryRequest: oslo.db's, the transaction has to be done again
     """
-    found = _locked(context.session, migration_id)
+    found = _locked(session, migration_id)
     row = judge.row_of({**found, **_machine_columns(values)})
     asked = values['status']
     verdict = judge.change(row, asked, objects.seen())
@@ -152,10 +163,9 @@ def _write(context: Any, migration_id: int, values: _Values) -> Any:
         verdict = judge.Verdict(Result.UNCHANGED, verdict.why)
     verdict = _in_mode(verdict)
     if verdict.result != Result.REFUSED:
-        _apply(context.session, found, row, verdict, values)
+        _apply(session, found, row, verdict, values)
     _tell(migration_id, row.machine, row, asked, verdict, row.canonical)
     _refuse_if_told(verdict, found['instance_uuid'], row.status, asked)
-    return _loaded(context, migration_id)
 
 
 def _apply(

@@ -14,6 +14,7 @@
 
 from nova_migration.integration.dropin import archive
 from nova_migration.integration.dropin import engines
+from nova_migration.integration.dropin import flush
 from nova_migration.integration.dropin import guard
 from nova_migration.integration.dropin import model
 from nova_migration.integration.dropin import objects
@@ -27,4 +28,5 @@ def install() -> None:
     model.extend()
     archive.keep_our_columns()
     guard.install()
+    flush.install()
     objects.register()

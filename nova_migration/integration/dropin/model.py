@@ -56,6 +56,11 @@ class StatusComparator(orm.ColumnProperty.Comparator[Any]):
         found = self._adapted(_reader().is_one_of(words))
         return sa.not_(found) if op in _NEGATIONS else found
 
+    def _bulk_update_tuples(self, value: Any) -> Any:
+        # What SQLAlchemy asks for where a statement writes the attribute,
+        # which is the column itself.
+        return [(self.prop.columns[0], value)]
+
     def _adapted(self, clause: Any) -> Any:
         adapt = self.adapter
         return adapt(clause, self.prop.key) if adapt else clause
