@@ -220,6 +220,26 @@ class NotExpanded(DatabaseError):
     )
 
 
+class NovaNotKnown(DatabaseError):
+    """A Nova without the machines opens a database that needs them.
+
+    ``url``, ``why`` (what the database has) and ``difference`` (what is
+    wrong with this Nova) are on the exception.
+    """
+
+    msg_fmt = (
+        'The database %(url)s has %(why)s, and this Nova is not one that'
+        ' nova_migration knows (%(difference)s). Nobody would find what Nova'
+        " calls 'finished' and 'done', other moves would be taken for being"
+        ' in progress, and each status would be written unchecked, or be'
+        ' refused by the database after contract. Install a release of'
+        ' nova_migration that knows this Nova, or run the Nova that it knows,'
+        " or go back with 'nova-migration-manage db restore'. To have the"
+        ' database opened nevertheless, set [nova_migration] on_unknown ='
+        ' warn.'
+    )
+
+
 class LegacyRowsRemain(DatabaseError):
     """Contract would refuse rows that the table holds."""
 

@@ -30,6 +30,7 @@ from nova_migration.db import engine
 from nova_migration.db import mapping
 from nova_migration.db import schema
 from nova_migration.db import upgrade
+from nova_migration.integration import release
 
 #: What `db check` exits with, as keystone-manage db_sync --check.
 EXPAND_NEEDED, MIGRATE_NEEDED, CONTRACT_NEEDED = 2, 3, 4
@@ -413,6 +414,9 @@ class Check(base.DatabaseCommand):
 
     def take_action(self, parsed_args: Any) -> int:
         """Print and exit with what comes next."""
+        nova = release.beside()
+        if nova.version is not None:
+            print(nova.described, file=self.app.stderr)
         code, text = self._next()
         print(text, file=self.app.stdout)
         return code

@@ -26,7 +26,9 @@ from nova_migration.conf import opts
 from nova_migration.db import api
 from nova_migration.db import census
 from nova_migration.db import engine
+from nova_migration.db import forms
 from nova_migration.db import schema
+from nova_migration.integration import release
 
 _OK = upgradecheck.Code.SUCCESS
 _WARN = upgradecheck.Code.WARNING
@@ -76,6 +78,21 @@ class Checks(upgradecheck.UpgradeCommands):
     def _database(self) -> engine.Database:
         base.use_connection(self._conf, self._conf.database_connection)
         return engine.from_conf(self._conf)
+
+    def _nova(self) -> Any:
+        found = release.beside()
+        if found.version is None or found.known:
+            return upgradecheck.Result(_OK, found.described)
+        with self._database.transaction() as connection:
+            depth = forms.depth_of(connection)
+        needed = depth in (forms.Depth.CANONICAL, forms.Depth.CONTRACTED)
+        return upgradecheck.Result(
+            _FAIL if needed else _WARN,
+            f'{found.described} The database has {depth}. Install a release'
+            ' of nova_migration that knows this Nova before services are'
+            " restarted; 'nova-migration-manage db restore' goes back to"
+            ' legacy rows.',
+        )
 
     def _columns(self) -> Any:
         if schema.is_expanded(self._database):
@@ -136,6 +153,7 @@ class Checks(upgradecheck.UpgradeCommands):
         )
 
     _upgrade_checks = (
+        ('Release of Nova', _nova),
         ('Columns present', _columns),
         ('Unknown strings', _strings),
         ('Inconsistent rows', _contradictions),

@@ -36,6 +36,13 @@ class Mode(enum.StrEnum):
     OFF = 'off'
 
 
+class OnUnknown(enum.StrEnum):
+    """What a Nova that is not known does with a database of machines."""
+
+    REFUSE = 'refuse'
+    WARN = 'warn'
+
+
 OPTIONS = [
     cfg.StrOpt(
         'mode',
@@ -78,6 +85,27 @@ OPTIONS = [
         ' until ``nova-migration-manage db upgrade --migrate``. Choose'
         ' ``canonical`` when every service that reads or writes migrations'
         ' has been upgraded, and before ``db upgrade --contract``.',
+    ),
+    cfg.StrOpt(
+        'on_unknown',
+        default=OnUnknown.REFUSE.value,
+        choices=[
+            (
+                OnUnknown.REFUSE.value,
+                'Do not open the database: whoever wanted to gets an error'
+                ' that says what to do.',
+            ),
+            (
+                OnUnknown.WARN.value,
+                'Open it, and log what breaks as an error.',
+            ),
+        ],
+        help='What a service of Nova does with a database that has canonical'
+        ' rows, or is contracted, when the drop-in does not know this release'
+        ' of Nova or could not be loaded. Such a service does not find'
+        ' resizes that wait for their confirmation, nor evacuations whose'
+        ' source has to be cleaned up, and writes statuses that nobody'
+        ' checks. A database with legacy rows only is opened in any case.',
     ),
     cfg.IntOpt(
         'stuck_after',

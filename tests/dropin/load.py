@@ -16,9 +16,10 @@
 
 HOW is ``connection`` for ``[database] connection``, ``cell`` for the URL of a
 cell mapping, ``call`` for register(), ``twice`` for both, ``nothing``,
-``unknown`` for a Nova of another release, ``misconfigured`` for options that
-are none, or ``threads`` for cells that are opened at the same time. What it
-does with the database is Nova's own.
+``unknown`` for a Nova of another release, ``lenient`` for one that may go on
+nevertheless, ``unfit`` for a Nova of another shape, ``misconfigured`` for
+options that are none, or ``threads`` for cells that are opened at the same
+time. What it does with the database is Nova's own.
 """
 
 from concurrent import futures
@@ -36,6 +37,7 @@ import nova.conf
 from nova.db.main import api
 from nova.db.main import models
 
+from nova_migration import exception
 from tests.nova import rows
 
 THREADS = 8
@@ -52,21 +54,29 @@ def manager_of(how, url):
 
 def load(how):
     """Do what has to be done before the database is opened."""
-    if how == 'unknown':
+    if how in ('unknown', 'lenient'):
         real = importlib.metadata.version
         importlib.metadata.version = lambda name: (
             '35.0.0' if name == 'nova' else real(name)
         )
+    if how == 'lenient':
+        configure('on_unknown = warn')
+    if how == 'unfit':
+        api.pick_context_manager_writer = lambda function: function
     if how in ('call', 'twice'):
         dropin = importlib.import_module('nova_migration.integration.dropin')
         for _time in range(2 if how == 'twice' else 1):
             dropin.register()
     if how == 'misconfigured':
-        with tempfile.NamedTemporaryFile('w', suffix='.conf') as file:
-            file.write('[nova_migration]\nmode = enforced\n')
-            file.write('status_format = modern\n')
-            file.flush()
-            nova.conf.CONF([], default_config_files=[file.name])
+        configure('mode = enforced\nstatus_format = modern')
+
+
+def configure(text):
+    """Read a configuration that has some of our options."""
+    with tempfile.NamedTemporaryFile('w', suffix='.conf') as file:
+        file.write(f'[nova_migration]\n{text}\n')
+        file.flush()
+        nova.conf.CONF([], default_config_files=[file.name])
 
 
 def in_threads(url):
@@ -123,6 +133,17 @@ def work(context):
     }
 
 
+def refused(context):
+    """Return what is said, each time that the database is to be opened."""
+    told = []
+    for _time in range(2):
+        try:
+            work(context)
+        except exception.NovaNotKnown as error:
+            told.append(str(error))
+    return told
+
+
 def main():
     """Print what there is, as one line of JSON."""
     logging.basicConfig(level=logging.INFO, format='%(message)s')
@@ -137,6 +158,9 @@ def main():
         return
     context = nova_context.get_admin_context()
     context.db_connection = manager_of(how, url)
+    if how in ('unknown', 'unfit') and (told := refused(context)):
+        print(json.dumps({'refused': told}))
+        return
     seen = work(context)
     table = models.Migration.__table__
     seen.update(

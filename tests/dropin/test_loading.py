@@ -98,14 +98,6 @@ class LoadingTest(nova_base.NovaTest):
         self.assertEqual(1, log.count('the database is not expanded'))
         self.assertIn("'nova-migration-manage db upgrade --expand'", log)
 
-    def test_unknown_release(self):
-        """One line names the release, and Nova goes on as it was."""
-        schema.expand(self.db)
-        seen, log = self.load('unknown')
-        self.assertEqual(NOVAS, seen['object'])
-        self.assertEqual('done', seen['stale'])
-        self.assertEqual(1, log.count('its release is 35.0.0'))
-
     def test_misconfigured(self):
         """An option that is none has its default, and one line says so.
 
@@ -166,6 +158,84 @@ class LoadingTest(nova_base.NovaTest):
 functional_base.on_every_database(LoadingTest)
 
 
+class UnknownTest(nova_base.NovaTest):
+    """A Nova that the drop-in does not know, or that it does not fit."""
+
+    backends = ('sqlite', 'mysql', 'postgresql')
+    timeout = 900
+
+    def setUp(self):
+        super().setUp()
+        self.create_instances(rows.INSTANCES)
+
+    def load(self, how):
+        """Load in one way; return what the process says, and its log."""
+        return base.run('load', how, base.with_word(self.url))
+
+    def canonical_row(self):
+        """Insert what such a Nova would misread."""
+        return self.insert(
+            migration_type='resize',
+            status='completed',
+            state='awaiting-confirmation',
+            instance_uuid=rows.INSTANCES[0],
+            deleted=0,
+            hidden=False,
+            uuid=str(uuid.uuid4()),
+        )
+
+    def check_refused(self, how, why, has):
+        """Expect the database not to be opened, however often."""
+        seen, log = self.load(how)
+        self.assertEqual(['refused'], list(seen), log)
+        first, second = seen['refused']
+        self.assertEqual(first, second)
+        for part in (why, f'has {has}', 'db restore', 'on_unknown = warn'):
+            self.assertIn(part, first)
+        self.assertEqual(1, log.count(first), log)
+
+    def check_left_alone(self, how, why):
+        """Expect Nova to go on as it was, and one line that is true."""
+        seen, log = self.load(how)
+        self.assertEqual((NOVAS, 'done'), (seen['object'], seen['stale']))
+        self.assertEqual(1, log.count(why), log)
+        self.assertIn('has legacy rows only', log)
+        self.assertNotIn('guards the migrations', log)
+
+    def test_legacy_rows(self):
+        """Without canonical rows Nova goes on as it was, expanded or not."""
+        self.check_left_alone('unknown', 'its release is 35.0.0')
+        schema.expand(self.db)
+        self.check_left_alone('unknown', 'its release is 35.0.0')
+        self.check_left_alone('unfit', 'does not take f')
+
+    def test_canonical_rows(self):
+        """Over a canonical row the database is not opened."""
+        schema.expand(self.db)
+        row_id = self.canonical_row()
+        before = self.row(row_id)
+        self.check_refused('unknown', 'its release is 35.0.0', 'canonical')
+        self.check_refused('unfit', 'does not take f', 'canonical rows')
+        self.assertEqual([before], self.rows())
+
+    def test_contracted(self):
+        """Nor is one that would refuse what such a Nova writes."""
+        schema.expand(self.db)
+        schema.contract(self.db)
+        self.check_refused('unknown', 'its release is 35.0.0', 'the check')
+
+    def test_lenient(self):
+        """It is, if the operator says so; the log says what breaks."""
+        schema.expand(self.db)
+        self.canonical_row()
+        seen, log = self.load('lenient')
+        self.assertEqual((NOVAS, 'done'), (seen['object'], seen['stale']))
+        self.assertEqual(1, log.count("calls 'finished' and 'done'"), log)
+
+
+functional_base.on_every_database(UnknownTest)
+
+
 class ObjectTest(tests_base.TestCase):
     """The object is what every other service takes it for."""
 
@@ -207,5 +277,9 @@ class ConfigurationTest(tests_base.TestCase):
             timeout=120,
         )
         self.assertIn(f'[{opts.GROUP}]', done.stdout)
-        for line in ('#mode = enforce', '#status_format = legacy'):
+        for line in (
+            '#mode = enforce',
+            '#status_format = legacy',
+            '#on_unknown = refuse',
+        ):
             self.assertIn(line, done.stdout)

@@ -13,12 +13,10 @@
 """Which engines go to a database that has been expanded.
 
 One process may open several cells, and one of them may be waiting for its
-expand; so that is known of each engine, by its dialect, which every engine
-has for itself and every compiled statement knows.
+expand; so that is known of each engine.
 """
 
 import threading
-import weakref
 
 from oslo_log import log as logging
 import sqlalchemy as sa
@@ -26,28 +24,20 @@ from sqlalchemy import event
 
 from nova_migration.db import models
 from nova_migration.db import nova_schema
+from nova_migration.integration.dropin import looks
 
 LOG = logging.getLogger(__name__)
-
-_expanded: weakref.WeakKeyDictionary[sa.Dialect, bool]
-_expanded = weakref.WeakKeyDictionary()
-
-#: One lock for each engine, so that none waits for a database that hangs.
-#: Looking runs statements, but opens no further connection.
-_looking: weakref.WeakKeyDictionary[sa.Dialect, threading.Lock]
-_looking = weakref.WeakKeyDictionary()
 
 #: The databases that the log has been told of, reader and writer being one.
 _announced: set[str] = set()
 
-#: Never held while a database is asked.
 _noting = threading.Lock()
 
 
 def watch() -> None:
     """Look at each database when the first connection to it is opened."""
-    if not event.contains(sa.Engine, 'engine_connect', _look):
-        event.listen(sa.Engine, 'engine_connect', _look)
+    if not event.contains(sa.Engine, 'engine_connect', _looks.look):
+        event.listen(sa.Engine, 'engine_connect', _looks.look)
 
 
 def is_expanded(dialect: sa.Dialect) -> bool:
@@ -56,14 +46,14 @@ def is_expanded(dialect: sa.Dialect) -> bool:
     It is what was found when the process first connected: a database that
     is expanded later is taken up by a restart.
     """
-    return _expanded.get(dialect, False)
+    return _looks.answer(dialect) or False
 
 
 def goes_to_expanded(engine: sa.Engine) -> bool:
     """Return :func:`is_expanded`, after a first look if there was none."""
-    if engine.dialect not in _expanded:
+    if _looks.answer(engine.dialect) is None:
         with engine.connect() as connection:
-            _look(connection)
+            _looks.look(connection)
     return is_expanded(engine.dialect)
 
 
@@ -72,39 +62,14 @@ def look_again(engine: sa.Engine) -> bool:
 
     :returns: whether it has our columns
     """
-    _expanded.pop(engine.dialect, None)
+    _looks.forget(engine.dialect)
     _announced.discard(_name(engine))
     engine.clear_compiled_cache()
     return goes_to_expanded(engine)
 
 
-def _look(connection: sa.Connection) -> None:
-    """Find out about a database, while others wait: they would cache SQL."""
-    dialect = connection.dialect
-    if dialect in _expanded:
-        return
-    with _lock_of(dialect):
-        if dialect not in _expanded:
-            _expanded[dialect] = _found(connection)
-            connection.engine.clear_compiled_cache()
-
-
-def _lock_of(dialect: sa.Dialect) -> threading.Lock:
-    with _noting:
-        return _looking.setdefault(dialect, threading.Lock())
-
-
 def _found(connection: sa.Connection) -> bool:
-    try:
-        return _has_our_columns(connection)
-    finally:
-        if connection.in_transaction():
-            connection.rollback()
-
-
-def _has_our_columns(connection: sa.Connection) -> bool:
-    if not (connection.engine.url.database or _is_file(connection)):
-        # Somebody else's connection: to a server, and to no database of it.
+    if not looks.has_database(connection):
         return False
     inspector = sa.inspect(connection)
     names = (nova_schema.MAIN, nova_schema.SHADOW)
@@ -118,11 +83,6 @@ def _has_our_columns(connection: sa.Connection) -> bool:
     ]
     _announce(connection.engine, all(found))
     return all(found)
-
-
-def _is_file(connection: sa.Connection) -> bool:
-    """Tell SQLite, whose databases in memory have no name."""
-    return connection.dialect.name == 'sqlite'
 
 
 def _name(engine: sa.Engine) -> str:
@@ -144,3 +104,6 @@ def _announce(engine: sa.Engine, expanded: bool) -> None:
         ' this service.',
         name,
     )
+
+
+_looks = looks.FirstLook(_found)

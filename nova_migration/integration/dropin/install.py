@@ -24,9 +24,10 @@ from nova_migration.integration.dropin import options
 def install() -> None:
     """Put the machines under Nova's model, functions and object."""
     options.register()
-    engines.watch()
     model.extend()
     archive.keep_our_columns()
     guard.install()
     flush.install()
     objects.register()
+    # Says of each database that it is guarded.
+    engines.watch()

@@ -12,13 +12,14 @@
 
 """Loading the drop-in: by one word in a URL, or by one call."""
 
-import functools
 import importlib
 import threading
 
 from oslo_log import log as logging
+from sqlalchemy import exc as sa_exc
 
-from nova_migration.integration.dropin import release
+from nova_migration.integration import release
+from nova_migration.integration.dropin import unknown
 
 LOG = logging.getLogger(__name__)
 
@@ -29,6 +30,18 @@ _SHAPE = 'nova_migration.integration.dropin.shape'
 _registering = threading.RLock()
 
 
+#: What a Nova of another shape makes of the drop-in, and what is no bug of
+#: whoever opens a database.
+_DOES_NOT_FIT = (
+    ImportError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    sa_exc.SQLAlchemyError,
+)
+
+
 def register() -> bool:
     """Put the machines under the Nova of this process.
 
@@ -36,31 +49,29 @@ def register() -> bool:
     returns when all is done. A tree that does not name the plugin in its
     database URLs calls this at the end of ``nova.objects.register_all``.
 
-    :returns: whether it was done; a Nova that is not known stays as it is
+    :returns: whether it was done; where not, a database that needs the
+        machines is not opened
     """
     with _registering:
-        difference = release.difference() or _difference()
+        difference = release.difference() or _difference() or _obstacle()
         if difference:
-            _say(difference)
-            return False
-        importlib.import_module(_INSTALL).install()
-        return True
+            unknown.watch(difference)
+        return difference is None
 
 
 def _difference() -> str | None:
     try:
         found: str | None = importlib.import_module(_SHAPE).difference()
-    except (ImportError, AttributeError) as error:
+    except _DOES_NOT_FIT as error:
         return str(error)
     return found
 
 
-@functools.cache
-def _say(difference: str) -> None:
-    LOG.warning(
-        'nova_migration does nothing: this Nova is not one that it knows'
-        ' (%s). Migrations are as Nova has them; install a release of'
-        ' nova_migration that knows this Nova, or take plugin=nova_migration'
-        ' out of the database URLs.',
-        difference,
-    )
+def _obstacle() -> str | None:
+    """Install; return what has come in the way, None if nothing has."""
+    try:
+        importlib.import_module(_INSTALL).install()
+    except _DOES_NOT_FIT as error:
+        LOG.debug('The drop-in could not be loaded', exc_info=True)
+        return f'{type(error).__name__}: {error}'
+    return None

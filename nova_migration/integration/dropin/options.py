@@ -46,6 +46,15 @@ def status_format() -> opts.StatusFormat:
     return opts.StatusFormat(_value('status_format'))
 
 
+def on_unknown() -> opts.OnUnknown:
+    """Return what a process does that the drop-in does not fit.
+
+    Nothing else has registered the options there.
+    """
+    nova.conf.CONF.register_opts(opts.OPTIONS, group=opts.GROUP)
+    return opts.OnUnknown(_value('on_unknown'))
+
+
 def _value(name: str) -> str:
     try:
         return str(nova.conf.CONF[opts.GROUP][name])

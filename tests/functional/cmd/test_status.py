@@ -15,10 +15,12 @@
 
 import datetime
 
+import fixtures
 from oslo_utils import timeutils
 
 from nova_migration.cmd import status
 from nova_migration.db import models
+from nova_migration.integration import release
 from nova_migration.states import MACHINES
 from nova_migration.states import MIGRATION_TYPES
 from nova_migration.states import MigrationFlag
@@ -28,7 +30,7 @@ from tests.functional.cmd import base as cmd_test
 
 OK, WARNING, FAILURE, ERROR = 0, 1, 2, 255
 
-COLUMNS, STRINGS, OVERWRITTEN, LEGACY, STUCK = (
+NOVA, COLUMNS, STRINGS, OVERWRITTEN, LEGACY, STUCK = (
     name for name, _check in status.Checks._upgrade_checks
 )
 
@@ -56,7 +58,8 @@ class CheckTest(cmd_test.CommandTest):
             for check in result.json['checks']
         }
         self.assertEqual(
-            {COLUMNS, STRINGS, OVERWRITTEN, LEGACY, STUCK}, checks.keys()
+            {NOVA, COLUMNS, STRINGS, OVERWRITTEN, LEGACY, STUCK},
+            checks.keys(),
         )
         self.assertEqual(code, max(result for result, _ in checks.values()))
         return checks
@@ -97,8 +100,45 @@ class CheckTest(cmd_test.CommandTest):
     def test_all_fine(self):
         """After the upgrade, everything is fine."""
         self.work('db', 'upgrade')
-        self.assertEqual({(OK, None)}, set(self.check(OK).values()))
+        checks = self.check(OK)
+        self.assertIn('installed beside this', checks.pop(NOVA)[1])
+        self.assertEqual({(OK, None)}, set(checks.values()))
         self.assert_table(OK, 'Success')
+
+    def nova(self, version):
+        """Make it look as if a release of Nova was installed beside."""
+        self.useFixture(
+            fixtures.MockPatchObject(
+                release, 'beside', lambda: release.Release(version)
+            )
+        )
+
+    def test_known_nova(self):
+        """The Nova beside it is named; there may be none."""
+        self.expand()
+        self.nova('34.0.1')
+        said = self.check(OK)[NOVA][1]
+        self.assertEqual(
+            'Nova 34.0.1 is installed beside this, and known.', said
+        )
+        self.nova(None)
+        self.assertIn('No Nova is installed', self.check(OK)[NOVA][1])
+
+    def test_unknown_nova(self):
+        """A Nova that is not known is a warning, over canonical rows worse."""
+        self.expand()
+        self.nova('35.0.0')
+        said = self.only(NOVA, WARNING)
+        self.assertIn('Nova 35.0.0 is installed beside this, and not', said)
+        self.assertIn('legacy rows only', said)
+        self.insert(migration_type=KIND, status=START.status, state=START.name)
+        self.assertIn('canonical rows', self.only(NOVA, FAILURE))
+
+    def test_unknown_nova_after_contract(self):
+        """Without rows, a database that is contracted is no better."""
+        self.work('db', 'upgrade')
+        self.nova('35.0.0')
+        self.assertIn('--contract', self.only(NOVA, FAILURE))
 
     def test_legacy_rows(self):
         """Legacy rows are a warning with their number."""

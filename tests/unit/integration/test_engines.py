@@ -43,7 +43,7 @@ class LookingTest(base.TestCase):
                 answer.wait()
             return True
 
-        with mock.patch.object(engines, '_found', find):
+        with mock.patch.object(engines._looks, '_ask', find):
             waiting = threading.Thread(
                 target=engines.goes_to_expanded, args=[hanging], daemon=True
             )
@@ -68,7 +68,7 @@ class LookingTest(base.TestCase):
             second.wait(0.1)
             return True
 
-        with mock.patch.object(engines, '_found', find):
+        with mock.patch.object(engines._looks, '_ask', find):
             threads = [
                 threading.Thread(
                     target=engines.goes_to_expanded, args=[engine]

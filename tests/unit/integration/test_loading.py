@@ -20,8 +20,9 @@ from unittest import mock
 
 import fixtures
 
+from nova_migration.integration import release
 from nova_migration.integration.dropin import loading
-from nova_migration.integration.dropin import release
+from nova_migration.integration.dropin import unknown
 from tests import base
 
 
@@ -50,8 +51,9 @@ class LoadingTest(base.TestCase):
 
     def setUp(self):
         super().setUp()
-        loading._say.cache_clear()
-        self.addCleanup(loading._say.cache_clear)
+        self.watched = self.useFixture(
+            fixtures.MockPatchObject(unknown, 'watch')
+        ).mock
 
     def install(self, version):
         """Make it look as if a release of Nova was installed."""
@@ -71,19 +73,32 @@ class LoadingTest(base.TestCase):
             self.install(version)
             self.assertIsNone(release.difference())
 
+    def test_releases(self):
+        """A release says of itself whether it is known."""
+        for version, known in (('34.0.1', True), ('35.0.0', False)):
+            self.install(version)
+            self.assertEqual(release.Release(version), release.beside())
+            self.assertEqual(known, release.beside().known)
+            self.assertIn(version, release.beside().described)
+        self.install(None)
+        self.assertFalse(release.beside().known)
+        self.assertIn('No Nova', release.beside().described)
+
+    def refused(self):
+        """Return why nothing is done, which the databases are told."""
+        self.assertFalse(loading.register())
+        (said,) = self.watched.call_args.args
+        return said
+
     def test_unknown_release(self):
-        """Another release gets one line that names it, and nothing is done."""
+        """Another release is named, and nothing is done."""
         self.install('35.0.0')
-        for _time in range(3):
-            self.assertFalse(loading.register())
-        self.assertEqual(1, self.log.output.count('nova_migration does noth'))
-        self.assertIn('its release is 35.0.0, not 34', self.log.output)
+        self.assertEqual('its release is 35.0.0, not 34', self.refused())
 
     def test_no_release(self):
         """A Nova of which no release is known is left alone."""
         self.install(None)
-        self.assertFalse(loading.register())
-        self.assertIn('its release is not known', self.log.output)
+        self.assertIn('its release is not known', self.refused())
 
     def test_threads(self):
         """Of several threads one registers, and the others wait for it."""
@@ -110,5 +125,18 @@ class LoadingTest(base.TestCase):
                 'nova_migration.integration.dropin.no_such_module',
             )
         )
-        self.assertFalse(loading.register())
-        self.assertIn('no_such_module', self.log.output)
+        self.assertIn('no_such_module', self.refused())
+
+    def test_does_not_fit(self):
+        """What fails while it is being loaded is what is wrong with Nova."""
+        self.install('34.0.0')
+        self.useFixture(fixtures.MockPatchObject(loading, '_SHAPE', 'nova_x'))
+        self.useFixture(
+            fixtures.MockPatchObject(loading, '_INSTALL', 'nova_x')
+        )
+        for error in (AttributeError('gone'), KeyError('gone')):
+            nova = mock.Mock()
+            nova.difference.return_value = None
+            nova.install.side_effect = error
+            with mock.patch.dict(sys.modules, nova_x=nova):
+                self.assertIn('gone', self.refused())
