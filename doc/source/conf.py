@@ -39,6 +39,7 @@ extensions = [
     'sphinx.ext.doctest',
     'sphinx.ext.graphviz',
     'sphinxcontrib.programoutput',
+    'commands',
     'machines',
     'measured',
     'nova_suite',

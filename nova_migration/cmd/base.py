@@ -19,6 +19,7 @@ import datetime
 import functools
 import logging
 import sys
+import textwrap
 from typing import Any
 from typing import NoReturn
 
@@ -31,6 +32,7 @@ from sqlalchemy import exc as sa_exc
 
 from nova_migration import context
 from nova_migration import exception
+from nova_migration.cmd import exits
 from nova_migration.conf import opts
 from nova_migration.db import engine
 from nova_migration.db import errors
@@ -39,12 +41,6 @@ LOG = logging.getLogger(__name__)
 
 #: So that a newcomer needs nothing.
 DEFAULT_CONNECTION = 'sqlite:///nova_migration.db'
-
-#: As a shell has it: 128 and the signal's number.
-INTERRUPTED = 130
-
-#: As argparse has it.
-WRONG_CALL = 2
 
 #: What oslo.config raises for a value that refers to another one.
 _REFERENCES = (
@@ -196,7 +192,8 @@ def utf8(text: str) -> str:
 
 def _wrong_call(parser: argparse.ArgumentParser, message: str) -> NoReturn:
     parser.print_usage(sys.stderr)
-    parser.exit(WRONG_CALL, f'{parser.prog}: error: {printable(message)}\n')
+    text = f'{parser.prog}: error: {printable(message)}\n'
+    parser.exit(exits.WRONG_CALL, text)
 
 
 def on_one_line(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -206,7 +203,9 @@ def on_one_line(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
-def guarded(run: Callable[[], int], debug: bool, failed: int = 1) -> int:
+def guarded(
+    run: Callable[[], int], debug: bool, failed: int = exits.ERROR
+) -> int:
     """Run a command; an error is one line, a traceback only for --debug.
 
     :param failed: the exit code for an error
@@ -218,7 +217,7 @@ def guarded(run: Callable[[], int], debug: bool, failed: int = 1) -> int:
         raise
     except KeyboardInterrupt:
         LOG.error('Interrupted.')
-        return INTERRUPTED
+        return exits.INTERRUPTED
     except (*EXPECTED, db_exc.DBError, sa_exc.SQLAlchemyError) as error:
         if debug and not isinstance(error, cfg.ConfigFileParseError):
             LOG.exception('The command failed.')
@@ -227,11 +226,25 @@ def guarded(run: Callable[[], int], debug: bool, failed: int = 1) -> int:
         return failed
 
 
+def _exit_codes(name: str) -> str:
+    """Return what --help says of a command's exit codes."""
+    lines = ['exit codes:']
+    for code, meaning in sorted(exits.of(name).items()):
+        text = meaning.translate({ord('`'): None, ord('*'): None})
+        lines += textwrap.wrap(
+            text,
+            79,
+            initial_indent=f'  {code:<5}',
+            subsequent_indent=' ' * 7,
+        )
+    return '\n'.join(lines)
+
+
 class GuardedCommand(command.Command):
     """A command whose errors are one line, and whose examples stay lines."""
 
     #: The exit code for an error.
-    FAILED = 1
+    FAILED = exits.ERROR
 
     #: Shown below the options of --help, as it is.
     EXAMPLES = ''
@@ -241,9 +254,10 @@ class GuardedCommand(command.Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser; cliff would make one paragraph of examples."""
         parser = on_one_line(super().get_parser(prog_name))
-        if self.EXAMPLES:
-            parser.formatter_class = argparse.RawDescriptionHelpFormatter
-            parser.epilog = self.EXAMPLES.strip('\n')
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        examples = self.EXAMPLES.strip('\n')
+        codes = _exit_codes(' '.join(prog_name.split()[1:]))
+        parser.epilog = '\n\n'.join(filter(None, (examples, codes)))
         return parser
 
     def run(self, parsed_args: Any) -> int:

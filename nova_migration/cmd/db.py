@@ -23,6 +23,7 @@ from typing import Any
 from cliff import lister
 
 from nova_migration.cmd import base
+from nova_migration.cmd import exits
 from nova_migration.cmd import progress
 from nova_migration.db import batches
 from nova_migration.db import census
@@ -31,9 +32,6 @@ from nova_migration.db import mapping
 from nova_migration.db import schema
 from nova_migration.db import upgrade
 from nova_migration.integration import release
-
-#: What `db check` exits with, as keystone-manage db_sync --check.
-EXPAND_NEEDED, MIGRATE_NEEDED, CONTRACT_NEEDED = 2, 3, 4
 
 #: What migrate does not touch and contract refuses.
 LEFT_ALONE = (census.Form.UNKNOWN, census.Form.INCONSISTENT)
@@ -47,10 +45,6 @@ _ADVICE = {
     ' `migration list --deleted --inconsistent`, and say which column holds'
     ' with --inconsistent status or --inconsistent state.',
 }
-
-#: What `db upgrade` exits with, as nova-manage db online_data_migrations.
-ROWS_REMAIN, NOT_MIGRATED = 1, 2
-
 
 #: The part of the time, in percent, in which nothing is done.
 THROTTLE = 0
@@ -174,12 +168,10 @@ class Upgrade(base.DatabaseCommand):
 
     Without an option all three are done, which is for a service that is
     stopped. A service that runs is upgraded phase by phase; see the admin
-    guide. Exit code: 0 nothing remains, 1 rows remain (--max-count), 2 rows
-    could not be migrated because nobody knows their string, 130 stopped by
-    Ctrl-C, 255 an error.
+    guide.
     """
 
-    FAILED = 255
+    FAILED = exits.UPGRADE_ERROR
     EXAMPLES = """
 examples:
   nova-migration-manage --config-file nova.conf db upgrade --expand
@@ -264,7 +256,7 @@ examples:
     def _migrate(self, parsed_args: Any, meanings: mapping.Meanings) -> int:
         engine.require_expanded(self.database.engine)
         if parsed_args.inconsistent and self._settle(parsed_args):
-            return base.INTERRUPTED
+            return exits.INTERRUPTED
         work = carry_out(
             lambda stop: upgrade.migrate(
                 self.database, meanings, manner=manner_of(parsed_args, stop)
@@ -281,8 +273,8 @@ examples:
             file=self.app.stdout,
         )
         if work.interrupted:
-            return base.INTERRUPTED
-        return ROWS_REMAIN if remain else self._name(left)
+            return exits.INTERRUPTED
+        return exits.ROWS_REMAIN if remain else self._name(left)
 
     def _settle(self, parsed_args: Any) -> bool:
         """Settle the inconsistent rows; return whether that was stopped."""
@@ -309,17 +301,13 @@ examples:
             print(f'  {count.described}', file=self.app.stdout)
         for form in dict.fromkeys(count.form for count in left):
             print(_ADVICE[form], file=self.app.stdout)
-        return NOT_MIGRATED if left else 0
+        return exits.NOT_MIGRATED if left else 0
 
 
 class Restore(base.DatabaseCommand):
-    """Go back: give every row the string that it had, byte for byte.
+    """Go back: give every row the string that it had, byte for byte."""
 
-    Exit code: 0 nothing remains, 1 rows remain (--max-count), 130 stopped by
-    Ctrl-C, 255 an error.
-    """
-
-    FAILED = 255
+    FAILED = exits.UPGRADE_ERROR
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's own options."""
@@ -352,9 +340,9 @@ class Restore(base.DatabaseCommand):
             file=self.app.stdout,
         )
         if work.interrupted:
-            return base.INTERRUPTED
+            return exits.INTERRUPTED
         if remain:
-            return ROWS_REMAIN
+            return exits.ROWS_REMAIN
         return self._drop_columns() if parsed_args.drop_columns else 0
 
     def _remove_rest(self, parsed_args: Any) -> int:
@@ -406,11 +394,7 @@ class Census(base.DatabaseCommand, lister.Lister):
 
 
 class Check(base.DatabaseCommand):
-    """Say which phase of the upgrade is next.
-
-    Exit code: 0 nothing to do, 2 expand needed, 3 migrate needed, 4 contract
-    needed, 1 an error.
-    """
+    """Say which phase of the upgrade is next."""
 
     def take_action(self, parsed_args: Any) -> int:
         """Print and exit with what comes next."""
@@ -423,15 +407,18 @@ class Check(base.DatabaseCommand):
 
     def _next(self) -> tuple[int, str]:
         if not schema.is_expanded(self.database):
-            return EXPAND_NEEDED, 'expand needed: db upgrade --expand'
+            return exits.EXPAND_NEEDED, 'expand needed: db upgrade --expand'
         counts = census.take(self.database)
         legacy = census.total(census.of_form(counts, census.Form.LEGACY))
         left = census.total(census.of_form(counts, *LEFT_ALONE))
         if legacy or left:
-            return MIGRATE_NEEDED, (
+            return exits.MIGRATE_NEEDED, (
                 f'migrate needed: {legacy} legacy, {left} unknown or'
                 ' inconsistent; see db census'
             )
         if not schema.is_contracted(self.database):
-            return CONTRACT_NEEDED, 'contract needed: db upgrade --contract'
+            return (
+                exits.CONTRACT_NEEDED,
+                'contract needed: db upgrade --contract',
+            )
         return 0, 'nothing to do'

@@ -28,6 +28,7 @@ from nova_migration import context
 from nova_migration import exception
 from nova_migration import objects
 from nova_migration.cmd import base
+from nova_migration.cmd import exits
 from nova_migration.cmd import sample
 from nova_migration.conf import opts
 from nova_migration.db import census
@@ -215,7 +216,7 @@ class Demo(base.GuardedCommand):
         same = tour.back(checksum)
         database.engine.dispose()
         self._say(_NEXT)
-        return 0 if same else 1
+        return exits.DONE if same else exits.DIFFERS
 
     def _say(self, paragraph: str) -> None:
         print(paragraph + '\n', file=self.app.stdout)

@@ -26,6 +26,7 @@ from oslo_config import cfg
 
 from nova_migration import version
 from nova_migration.cmd import base
+from nova_migration.cmd import exits
 import nova_migration.cmd.db
 import nova_migration.cmd.demo
 import nova_migration.cmd.machine
@@ -72,6 +73,19 @@ _DOUBLE_DASH = re.compile(r'(--[^=]+=|-[^-])--')
 class Help(base.GuardedCommand, cliff_help.HelpCommand):
     """Explain a command, or list them all."""
 
+    def take_action(self, parsed_args: Any) -> int:
+        """Explain it; a command that is none is a wrong call."""
+        try:
+            return int(super().take_action(parsed_args))
+        except ValueError as error:
+            self._wrong_call(str(error))
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser, which says of a call that it is wrong."""
+        parser = super().get_parser(prog_name)
+        self._wrong_call = parser.error
+        return parser
+
 
 class Complete(base.GuardedCommand, complete.CompleteCommand):
     """Print what makes bash complete the commands."""
@@ -94,6 +108,7 @@ class Manage(app.App):
         manager.add_command('help', Help)
         manager.add_command('complete', Complete)
         self._database: engine.Database | None = None
+        self._crashed: int | None = None
 
     def build_option_parser(
         self,
@@ -138,7 +153,7 @@ class Manage(app.App):
         root = logging.getLogger()
         root.handlers = [terminal]
         if self.options.log_file:
-            file = logging.FileHandler(self.options.log_file)
+            file = self._log_file(self.options.log_file)
             file.setFormatter(logging.Formatter(pattern))
             root.addHandler(file)
         root.setLevel(logging.DEBUG if debug else logging.WARNING)
@@ -150,6 +165,13 @@ class Manage(app.App):
             logging.getLogger('oslo_db').setLevel(logging.CRITICAL)
         # It repeats a URL with the options, one of which may be a password.
         logging.getLogger('oslo_db.sqlalchemy.engines').setLevel(logging.ERROR)
+
+    def _log_file(self, name: str) -> logging.Handler:
+        """Open the file; cliff would end with 1, which means other things."""
+        try:
+            return logging.FileHandler(name)
+        except (OSError, ValueError) as error:
+            self.parser.error(f'argument --log-file: {error}')
 
     def run(self, argv: list[str]) -> int:
         """Run the command line; returns the exit code."""
@@ -163,12 +185,25 @@ class Manage(app.App):
         try:
             self.command_manager.find_command(argv)
         except ValueError:
-            argv = [base.printable(word) for word in argv]
-        return int(super().run_subcommand(argv))
+            super().run_subcommand([base.printable(word) for word in argv])
+            return exits.WRONG_CALL
+        code = int(super().run_subcommand(argv))
+        return code if self._crashed is None else self._crashed
+
+    def clean_up(
+        self, cmd: Any, result: int, err: BaseException | None
+    ) -> None:
+        """Have a fault of ours exit as an error of the command does.
+
+        cliff has 1 for it, which means of some that rows remain.
+        """
+        if isinstance(err, Exception) and result == exits.ERROR:
+            self._crashed = cmd.FAILED
 
     def interact(self) -> None:
         """Say what there is; cliff would wait for commands."""
         self.parser.print_help(self.stderr)
+        self.parser.exit(exits.WRONG_CALL)
 
     @property
     def conf(self) -> cfg.ConfigOpts:

@@ -21,6 +21,7 @@ from oslo_config import cfg
 from oslo_upgradecheck import upgradecheck
 
 from nova_migration.cmd import base
+from nova_migration.cmd import exits
 from nova_migration.cmd import migration as migration_cmd
 from nova_migration.conf import opts
 from nova_migration.db import api
@@ -58,16 +59,18 @@ class Checks(upgradecheck.UpgradeCommands):
         self._debug = debug
 
     def check(self) -> Any:
-        """Run the checks; returns 0, 1 or 2 for the worst, 255 for an error.
+        """Run the checks; returns what the program exits with.
 
         oslo.upgradecheck would print a traceback, and takes any word for
         ``check``.
         """
         if self._conf.command.check != 'check':
             self._conf.print_usage(sys.stderr)
-            return 2
+            return exits.WRONG_CALL
         return base.guarded(
-            lambda: int(super(Checks, self).check()), self._debug, 255
+            lambda: int(super(Checks, self).check()),
+            self._debug,
+            exits.CHECK_ERROR,
         )
 
     @functools.cached_property
@@ -163,10 +166,19 @@ class Checks(upgradecheck.UpgradeCommands):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns 0, 1 or 2 for the worst result, 255 else."""
+    """Run the command; returns what :mod:`~nova_migration.cmd.exits` has.
+
+    oslo.config ends a wrong call with argparse's 2, which is a result here.
+    """
+    try:
+        return _run(sys.argv[1:] if argv is None else argv)
+    except SystemExit as ended:
+        return exits.WRONG_CALL if ended.code else exits.DONE
+
+
+def _run(arguments: list[str]) -> int:
     logging.basicConfig(format='%(message)s')
     logging.getLogger('oslo_db').setLevel(logging.CRITICAL)
-    arguments = sys.argv[1:] if argv is None else argv
     debug = '--debug' in arguments
     conf = opts.register(cfg.ConfigOpts())
     conf.register_cli_opts(_OPTIONS)
@@ -181,7 +193,7 @@ def main(argv: list[str] | None = None) -> int:
             )
         ),
         debug,
-        failed=255,
+        failed=exits.CHECK_ERROR,
     )
 
 

@@ -25,6 +25,7 @@ import hypothesis
 from hypothesis import strategies as st
 
 from nova_migration.cmd import base
+from nova_migration.cmd import exits
 from nova_migration.cmd import manage
 from nova_migration.cmd import status
 from tests.functional.cmd import base as cmd_test
@@ -35,8 +36,8 @@ EXAMPLES = int(os.environ.get('NOVA_MIGRATION_TEST_FUZZ_EXAMPLES', '100'))
 #: What a password looks like, to be found where it must not be shown.
 SECRET = 'hunter2'
 
-#: What argparse ends with.
-USAGE = 2
+#: What a wrong call ends with.
+USAGE = exits.WRONG_CALL
 
 _HEALTH = list(hypothesis.HealthCheck)
 

@@ -20,7 +20,7 @@ import pathlib
 from hypothesis import strategies as st
 import sqlalchemy as sa
 
-from nova_migration.cmd import db
+from nova_migration.cmd import exits
 from nova_migration.cmd import manage
 from nova_migration.db import schema
 from nova_migration.states import MIGRATION_TYPES
@@ -29,13 +29,6 @@ from tests.functional import base
 from tests.fuzz import base as fuzz
 from tests.fuzz import strategies
 from tests.unit.objects import samples
-
-#: What a command may end with besides success, a wrong call and an error.
-_CODES = {
-    'db check': (db.EXPAND_NEEDED, db.MIGRATE_NEEDED, db.CONTRACT_NEEDED),
-    'db upgrade': (db.ROWS_REMAIN, db.NOT_MIGRATED, 255),
-    'db restore': (db.ROWS_REMAIN, 255),
-}
 
 #: The demonstration has a database of its own and takes a second, and a
 #: traceback is what --debug is for.
@@ -206,11 +199,11 @@ class CommandLineTest(fuzz.FuzzTest, base.DatabaseTest, test_base.TestCase):
 
     def assert_documented(self, file, name, result):
         """The answer is one of those that the documentation knows."""
-        self.assert_answered(result, (0, 1, 2, *_CODES.get(name, ())))
+        self.assert_answered(result, exits.of(name))
         if result.err.startswith('usage: '):
             self.assert_usage(result)
             self.assertFalse(file.changed)
-        elif result.code == 2 and "' is not a " in result.out:
+        elif result.code == fuzz.USAGE and "' is not a " in result.out:
             self.assertEqual('', result.err)
             self.assert_printable(result.out)
             self.assertFalse(file.changed)
@@ -242,7 +235,8 @@ class CommandLineTest(fuzz.FuzzTest, base.DatabaseTest, test_base.TestCase):
                 'upgrade',
                 *(f'--map={rule}' for rule in rules),
             )
-            self.assert_answered(result, (fuzz.USAGE, db.NOT_MIGRATED, 255))
+            codes = (fuzz.USAGE, exits.NOT_MIGRATED, exits.UPGRADE_ERROR)
+            self.assert_answered(result, codes)
             if result.code == 255:
                 self.assert_refused(result)
                 self.assertFalse(file.changed)
@@ -280,7 +274,7 @@ class StatusTest(fuzz.FuzzTest, base.DatabaseTest, test_base.TestCase):
         """Words of the command, well and badly mixed."""
         result = self.run_status('--database-connection', self.url, *words)
         self.assertNotIn('Traceback', result.out + result.err)
-        self.assertIn(result.code, (0, 1, 2, 255), result)
+        self.assertIn(result.code, exits.of(exits.STATUS), result)
         self.assertFalse(self.file.changed)
         if result.code == 255:
             self.assert_refused(result)

@@ -17,7 +17,7 @@ import os
 
 from hypothesis import strategies as st
 
-from nova_migration.cmd import db
+from nova_migration.cmd import exits
 from nova_migration.conf import opts
 from tests import base as test_base
 from tests.functional import base
@@ -118,7 +118,7 @@ class FilesTest(fuzz.FuzzTest, base.DatabaseTest, test_base.TestCase):
     def assert_read(self, *argv):
         """Both commands read the same, or say in one line why not."""
         check = self.run_manage(*argv, 'db', 'check')
-        self.assert_told(check, (1, db.CONTRACT_NEEDED))
+        self.assert_told(check, (1, exits.CONTRACT_NEEDED))
         if check.code == 1:
             self.assert_refused(check)
         status = self.run_status(*argv, 'upgrade', 'check')

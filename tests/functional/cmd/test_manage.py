@@ -23,6 +23,7 @@ import sys
 import sqlalchemy as sa
 
 from nova_migration.cmd import base as cmd_base
+from nova_migration.cmd import exits
 from nova_migration.cmd import manage
 from nova_migration.states import MIGRATION_TYPES
 from tests import base as test_base
@@ -30,10 +31,10 @@ from tests import required
 from tests.functional import base
 from tests.functional.cmd import base as cmd_test
 
-USAGE = 2
+USAGE = exits.WRONG_CALL
 
 #: What a database that has not been touched makes `db check` end with.
-EXPAND_NEEDED = 2
+EXPAND_NEEDED = exits.EXPAND_NEEDED
 
 #: As a deployment has it, with options that are none of our business.
 NOVA_CONF = """

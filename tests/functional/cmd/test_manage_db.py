@@ -30,8 +30,7 @@ import fixtures
 import sqlalchemy as sa
 import yaml
 
-from nova_migration.cmd import base as cmd_base
-from nova_migration.cmd import db as db_cmd
+from nova_migration.cmd import exits
 from nova_migration.cmd import progress
 from nova_migration.cmd import sample
 from nova_migration.db import census
@@ -45,7 +44,7 @@ from tests import base as test_base
 from tests.functional import base
 from tests.functional.cmd import base as cmd_test
 
-ERROR, USAGE = 255, 2
+ERROR, USAGE = exits.UPGRADE_ERROR, exits.WRONG_CALL
 
 #: Any state that every type has, and a type.
 STATE = next(
@@ -160,7 +159,7 @@ class UpgradeTest(NovaDatabase):
         done = 0
         while done + 10 < rows:
             result = self.work(
-                'db', 'upgrade', '--max-count', 10, code=db_cmd.ROWS_REMAIN
+                'db', 'upgrade', '--max-count', 10, code=exits.ROWS_REMAIN
             )
             changed, remain, _unknown = numbers(MIGRATED, result)
             done += changed
@@ -188,7 +187,7 @@ class UpgradeTest(NovaDatabase):
             4,
             '--batch-size',
             2,
-            code=db_cmd.ROWS_REMAIN,
+            code=exits.ROWS_REMAIN,
         )
         self.assertEqual((4, 3, 0), numbers(MIGRATED, result))
 
@@ -197,7 +196,7 @@ class UpgradeTest(NovaDatabase):
         known = self.fill_with_every_legacy_string()
         odd = self.fill(*[('evacuation', s) for s in LOOK_ALIKES[1:]])
         odd += self.fill(('evacuation', 'Done'))
-        result = self.work('db', 'upgrade', code=db_cmd.NOT_MIGRATED)
+        result = self.work('db', 'upgrade', code=exits.NOT_MIGRATED)
         self.assertEqual((known, 0, 3), numbers(MIGRATED, result))
         self.assertIn('2 rows of migrations, type evacuation', result.out)
         for text in LOOK_ALIKES[1:]:
@@ -253,7 +252,7 @@ class UpgradeTest(NovaDatabase):
                 'db', 'upgrade', '--migrate', f'--map={spelled}={STATE}'
             )
             self.assertEqual(
-                (db_cmd.NOT_MIGRATED, STATE, None),
+                (exits.NOT_MIGRATED, STATE, None),
                 (result.code, self.row(mine).state, self.row(other).state),
                 (spelled, result),
             )
@@ -350,10 +349,10 @@ class UpgradeTest(NovaDatabase):
             seen.append(self.manage('db', 'check'))
         self.assertEqual(
             [
-                db_cmd.EXPAND_NEEDED,
-                db_cmd.MIGRATE_NEEDED,
-                db_cmd.MIGRATE_NEEDED,
-                db_cmd.CONTRACT_NEEDED,
+                exits.EXPAND_NEEDED,
+                exits.MIGRATE_NEEDED,
+                exits.MIGRATE_NEEDED,
+                exits.CONTRACT_NEEDED,
                 0,
             ],
             [result.code for result in seen],
@@ -448,7 +447,7 @@ class RestoreTest(NovaDatabase):
             changed, remain = numbers(RESTORED, result)
             self.assertEqual(before - changed, remain)
             self.assertLess(len(codes), 9)
-        self.assertEqual({db_cmd.ROWS_REMAIN}, set(codes[:-1]))
+        self.assertEqual({exits.ROWS_REMAIN}, set(codes[:-1]))
         self.assertGreaterEqual(len(codes), 3)
         self.assert_same(self.tables)
 
@@ -594,7 +593,7 @@ class CensusTest(NovaDatabase):
     def test_after_migrate(self):
         """A migrated row is counted by its state, as canonical."""
         self.manage('db', 'upgrade', '--migrate')
-        self.work('db', 'upgrade', code=db_cmd.NOT_MIGRATED)
+        self.work('db', 'upgrade', code=exits.NOT_MIGRATED)
         start = MACHINES[KIND].table.start
         self.assertIn(
             {
@@ -626,7 +625,7 @@ class NoTablesTest(cmd_test.CommandTest):
 
     def test_check(self):
         """`db check` says that expand comes first."""
-        self.assertEqual(db_cmd.EXPAND_NEEDED, self.manage('db', 'check').code)
+        self.assertEqual(exits.EXPAND_NEEDED, self.manage('db', 'check').code)
 
 
 _SETTLE = 'nova_migration.db.upgrade.settle'
@@ -653,7 +652,7 @@ class OddRowsTest(NovaDatabase, base.DatabaseTest, test_base.TestCase):
     def test_overwritten_rows(self):
         """A canonical row that was written over is named, not mapped."""
         row_id = self.overwrite(MACHINES[KIND].table.start, 'x')
-        result = self.work('db', 'upgrade', code=db_cmd.NOT_MIGRATED)
+        result = self.work('db', 'upgrade', code=exits.NOT_MIGRATED)
         self.assertEqual((0, 0, 1), numbers(MIGRATED, result))
         self.assertIn("inconsistent status 'x' in state", result.out)
         self.assertIn('--inconsistent', result.out)
@@ -663,7 +662,7 @@ class OddRowsTest(NovaDatabase, base.DatabaseTest, test_base.TestCase):
     def test_unknown_strings_are_not_contradictions(self):
         """Of unknown strings only --map is advised."""
         self.fill((KIND, cmd_test.UNKNOWN))
-        result = self.work('db', 'upgrade', code=db_cmd.NOT_MIGRATED)
+        result = self.work('db', 'upgrade', code=exits.NOT_MIGRATED)
         self.assertIn('--map', result.out)
         self.assertNotIn('--inconsistent', result.out)
 
@@ -692,7 +691,7 @@ class OddRowsTest(NovaDatabase, base.DatabaseTest, test_base.TestCase):
             'db',
             'upgrade',
             '--inconsistent=status',
-            code=db_cmd.NOT_MIGRATED,
+            code=exits.NOT_MIGRATED,
         )
         self.work('db', 'upgrade', f'--map=x={STATE}')
         self.assertEqual(STATE, self.row(row_id).state)
@@ -716,7 +715,7 @@ class OddRowsTest(NovaDatabase, base.DatabaseTest, test_base.TestCase):
         self.useFixture(fixtures.MonkeyPatch(_SETTLE, interrupted))
         self.fill((KIND, MACHINES[KIND].table.start.legacy))
         result = self.manage('db', 'upgrade', '--inconsistent', 'state')
-        self.assertEqual(cmd_base.INTERRUPTED, result.code, result)
+        self.assertEqual(exits.INTERRUPTED, result.code, result)
         self.assertNotIn('migrate:', result.out)
         self.assertNotEqual('x', self.row(row_id).status)
         self.assertEqual(1, upgrade.count(self.db, upgrade.is_legacy))
@@ -733,7 +732,7 @@ class OddRowsTest(NovaDatabase, base.DatabaseTest, test_base.TestCase):
         """A row in a state that its type has not can be settled."""
         state = self.lacking()
         self.overwrite(state, state.status)
-        result = self.work('db', 'upgrade', code=db_cmd.NOT_MIGRATED)
+        result = self.work('db', 'upgrade', code=exits.NOT_MIGRATED)
         self.assertIn('--inconsistent', result.out)
         result = self.manage(
             'db',
@@ -974,7 +973,7 @@ class LongWorkTest(NovaDatabase):
 
     def assert_stopped(self, result):
         """It stopped between two batches, and every row is whole."""
-        self.assertEqual(cmd_base.INTERRUPTED, result.code, result)
+        self.assertEqual(exits.INTERRUPTED, result.code, result)
         changed, remain, unknown = numbers(MIGRATED, result)
         self.assertEqual((MANY, 0), (changed + remain, unknown))
         self.assertGreater(remain, 0)
@@ -1008,13 +1007,13 @@ class LongWorkTest(NovaDatabase):
             changed, _remain, _unknown = numbers(MIGRATED, result)
             self.assertGreater(changed, 0)
             self.assertEqual(before + changed, self.canonical())
-            self.assertEqual(cmd_base.INTERRUPTED, result.code)
+            self.assertEqual(exits.INTERRUPTED, result.code)
             self.assertNotIn('Traceback', result.err)
         self.work('db', 'upgrade', '--migrate')
         self.assertEqual(MANY, self.canonical())
         result = self.interrupt(signal.SIGINT, 'restore')
         changed, remain = numbers(RESTORED, result)
-        self.assertEqual(cmd_base.INTERRUPTED, result.code)
+        self.assertEqual(exits.INTERRUPTED, result.code)
         self.assertEqual((MANY, remain), (changed + remain, self.canonical()))
         self.work('db', 'restore')
         self.assertEqual({census.Form.LEGACY: MANY}, self.forms())

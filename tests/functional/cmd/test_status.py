@@ -18,6 +18,7 @@ import datetime
 import fixtures
 from oslo_utils import timeutils
 
+from nova_migration.cmd import exits
 from nova_migration.cmd import status
 from nova_migration.db import models
 from nova_migration.integration import release
@@ -28,7 +29,8 @@ from tests import base as test_base
 from tests.functional import base
 from tests.functional.cmd import base as cmd_test
 
-OK, WARNING, FAILURE, ERROR = 0, 1, 2, 255
+OK, WARNING, FAILURE = exits.DONE, exits.WARNINGS, exits.FAILURES
+ERROR = exits.CHECK_ERROR
 
 NOVA, COLUMNS, STRINGS, OVERWRITTEN, LEGACY, STUCK = (
     name for name, _check in status.Checks._upgrade_checks
@@ -353,14 +355,14 @@ class OptionsTest(
         """A command there is not, or none, is a usage error."""
         for argv in ((), ('upgrade',), ('downgrade', 'check'), ('--bogus',)):
             result = self.call(*argv)
-            self.assertEqual(2, result.code, (argv, result))
+            self.assertEqual(exits.WRONG_CALL, result.code, (argv, result))
             self.assertIn('usage:', result.err)
 
     def test_bad_word_for_check(self):
         """Any other word than `check` is a usage error."""
         self.expand()
         result = self.status('upgrade', 'chekc')
-        self.assertEqual((2, ''), (result.code, result.out))
+        self.assertEqual((exits.WRONG_CALL, ''), (result.code, result.out))
         self.assertIn('usage:', result.err)
 
     def test_help(self):

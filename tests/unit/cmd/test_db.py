@@ -126,18 +126,3 @@ class NumbersTest(base.TestCase):
         self.assertEqual(
             batches.Manner(wait=stop.wait), db.manner_of(args, stop)
         )
-
-    def test_exit_codes_are_apart(self):
-        """No two outcomes of a command have the same exit code."""
-        for codes in (
-            (0, 1, db.EXPAND_NEEDED, db.MIGRATE_NEEDED, db.CONTRACT_NEEDED),
-            (
-                0,
-                db.ROWS_REMAIN,
-                db.NOT_MIGRATED,
-                db.Upgrade.FAILED,
-                db.base.INTERRUPTED,
-            ),
-            (0, db.ROWS_REMAIN, db.Restore.FAILED, db.base.INTERRUPTED),
-        ):
-            self.assertEqual(len(codes), len(set(codes)))
