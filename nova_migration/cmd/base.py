@@ -27,7 +27,6 @@ from cliff import columns
 from cliff import command
 from oslo_config import cfg
 from oslo_db import exception as db_exc
-import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 
 from nova_migration import context
@@ -164,21 +163,6 @@ def _without_the_line(error: cfg.ConfigFileParseError) -> str:
     """
     line = getattr(error.__context__, 'line', '')
     return str(error).removesuffix(f': {line!r}')
-
-
-def read_any_text(opened: sa.Engine) -> None:
-    """Have text that is no UTF-8 read with escapes in it.
-
-    Only SQLite holds such; one row of it would hide all others.
-    """
-    if opened.dialect.name == 'sqlite':
-        sa.event.listen(opened, 'connect', _escape)
-
-
-def _escape(connection: Any, _record: Any) -> None:
-    connection.text_factory = functools.partial(
-        str, encoding='utf-8', errors='backslashreplace'
-    )
 
 
 def utf8(text: str) -> str:

@@ -220,7 +220,6 @@ class Manage(app.App):
         """The database of the configuration, opened once."""
         if self._database is None:
             self._database = engine.from_conf(self.conf)
-            base.read_any_text(self._database.engine)
         return self._database
 
 

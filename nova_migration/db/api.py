@@ -19,6 +19,7 @@ queries and not to others; each one here keeps to what Nova 34's does.
 
 from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import datetime
@@ -31,6 +32,7 @@ import sqlalchemy as sa
 from nova_migration import exception
 from nova_migration.db import clauses
 from nova_migration.db import engine as engine_mod
+from nova_migration.db import forgiving
 from nova_migration.db import galera
 from nova_migration.db import models
 from nova_migration.states import MigrationFlag
@@ -38,16 +40,8 @@ from nova_migration.states import words
 
 _T = models.MIGRATIONS
 
-# A type that nobody knows is read as it is: where the server does not hold
-# the column to its enumeration, one odd row would hide all others.
-_ALL = sa.select(
-    *(
-        clauses.text_of(column).label(column.name)
-        if isinstance(column.type, sa.Enum)
-        else column
-        for column in _T.c
-    )
-)
+# One odd row would hide all others.
+_ALL = forgiving.select(*_T.c)
 
 #: What a context's ``read_deleted`` makes of a query, as in Nova.
 _READ_DELETED = {
@@ -379,6 +373,41 @@ def get_all_by_filters(
         sort_dirs=directions,
     )
     return _all(database, page)
+
+
+#: How many rows are in memory at a time while all are gone through.
+CHUNK = 1000
+
+
+def each_by_filters(
+    database: engine_mod.Database,
+    filters: Mapping[str, Any],
+    *,
+    before: int | None = None,
+    limit: int | None = None,
+    read_deleted: str = 'no',
+) -> Iterator[sa.Row[Any]]:
+    """Yield the rows that match filters, the newest first, in chunks.
+
+    Each row once, whatever is inserted meanwhile: each chunk goes on below
+    the last id. A row is as it is when its chunk is read.
+
+    :param filters: as :func:`get_all_by_filters` has them
+    :param before: the id above the first one wanted
+    :param limit: no more than so many
+    :raises UnknownWord: for a state that no machine has
+    """
+    query = _READ_DELETED[read_deleted].where(*_filtered(filters))
+    query = query.order_by(_T.c.id.desc())
+    while limit is None or limit > 0:
+        size = CHUNK if limit is None else min(CHUNK, limit)
+        page = query if before is None else query.where(_T.c.id < before)
+        rows = _all(database, page.limit(size))
+        yield from rows
+        if len(rows) < size:
+            return
+        before = rows[-1].id
+        limit = limit and limit - size
 
 
 def _marker(

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from nova_migration import exception
 from nova_migration.db import clauses
 from nova_migration.db import engine as engine_mod
+from nova_migration.db import forgiving
 from nova_migration.db import models
 from nova_migration.states import MACHINES
 from nova_migration.states import MIGRATION_TYPES
@@ -101,14 +102,6 @@ def form_of(
     return Form.CANONICAL if fits else Form.INCONSISTENT
 
 
-def _text(value: Any) -> str | None:
-    return (
-        value.decode('utf-8', 'backslashreplace')
-        if isinstance(value, bytes)
-        else value
-    )
-
-
 def _said(
     connection: sa.Connection, table: sa.Table
 ) -> list[sa.ColumnElement[Any]]:
@@ -124,7 +117,8 @@ def _said(
         _bytes_of(connection, table.c.status),
     ]
     present = {column['name'] for column in inspector.get_columns(table.name)}
-    return [*said, table.c.state] if 'state' in present else said
+    state = clauses.text_of(table.c.state)
+    return [*said, state] if 'state' in present else said
 
 
 def _bytes_of(
@@ -142,7 +136,8 @@ def _counted(connection: sa.Connection, table: sa.Table) -> list[Count]:
     query = sa.select(sa.func.count(), *said).group_by(*said)
     counts = []
     for rows, kind, status, *rest in connection.execute(query):
-        text, state = _text(status), rest[0] if rest else None
+        text = forgiving.read_text(status)
+        state = rest[0] if rest else None
         form = form_of(kind, text, state)
         counts.append(Count(table.name, kind, text, state, form, rows))
     return sorted(counts, key=lambda count: count.order)

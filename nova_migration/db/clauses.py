@@ -26,6 +26,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext import compiler
 from sqlalchemy.sql import functions
 
+from nova_migration.db import forgiving
 from nova_migration.states import MACHINES
 from nova_migration.states import MIGRATION_TYPES
 from nova_migration.states import MigrationFlag
@@ -68,7 +69,7 @@ def constant(word: str) -> sa.ColumnElement[str]:
 
 def text_of(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """Read a column as plain text, whatever an enumeration says of it."""
-    return sa.type_coerce(column, sa.String())
+    return sa.type_coerce(column, forgiving.AnyText())
 
 
 def is_kind(table: sa.Table, kinds: Collection[str]) -> sa.ColumnElement[bool]:

@@ -32,6 +32,7 @@ from sqlalchemy import exc as sa_exc
 from nova_migration import exception
 from nova_migration.conf import opts
 from nova_migration.db import errors
+from nova_migration.db import forgiving
 from nova_migration.db import galera
 from nova_migration.db import models
 
@@ -251,6 +252,7 @@ def from_url(
     except (db_exc.DBError, sa_exc.DBAPIError) as error:
         raise errors.unavailable(parsed, error) from error
     sa.event.listen(engine, 'do_connect', _connect)
+    forgiving.listen(engine)
     return Database(engine, status_format)
 
 

@@ -30,6 +30,7 @@ import sqlalchemy as sa
 from nova_migration import exception
 from nova_migration.db import clauses
 from nova_migration.db import engine as engine_mod
+from nova_migration.db import forgiving
 from nova_migration.db import galera
 from nova_migration.db import models
 from nova_migration.states import Absorbed
@@ -46,7 +47,7 @@ _NOT_STORABLE = re.compile('[\0\ud800-\udfff\U00010000-\U0010ffff]')
 
 _ESCAPE = '|'
 _T = models.MIGRATIONS
-_ROW = sa.select(
+_ROW = forgiving.select(
     _T.c.id,
     _T.c.state,
     _T.c.status,

@@ -13,6 +13,7 @@
 """The Migration object: Nova's, with an enumerated status and a state."""
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import MutableMapping
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ import datetime
 import enum
 import functools
 import reprlib
+import types
 from typing import Any
 from typing import Self
 
@@ -33,6 +35,7 @@ from oslo_versionedobjects import fields as ovo_fields
 from nova_migration import exception
 from nova_migration.conf import opts
 from nova_migration.db import api
+from nova_migration.db import forgiving
 from nova_migration.db import guard
 from nova_migration.db import models
 from nova_migration.objects import base
@@ -78,6 +81,9 @@ _ADDED = {
         'legacy_status',
     ),
 }
+
+
+_NONE_ODD: Mapping[str, str] = types.MappingProxyType({})
 
 
 class Result(enum.StrEnum):
@@ -143,6 +149,10 @@ class Migration(base.MigrationObject):
 
     #: Whether it came from a service that has Nova's strings only.
     speaks_legacy = False
+
+    #: What the row holds that its field does not take, such as a zero date or
+    #: a state that nobody knows: by the field's name. It is shown, never sent.
+    odd: Mapping[str, str] = _NONE_ODD
 
     #: What an older service wants to be written, by save().
     _reported_status: str | None = None
@@ -344,6 +354,7 @@ class Migration(base.MigrationObject):
         that is what a list of thousands would spend its time on.
         """
         values = dict(zip(_COLUMNS, row, strict=True))
+        self._set_aside(values)
         for name in _TIMES:
             values[name] = _aware(values[name])
         for name in _BOOLEANS:
@@ -352,7 +363,10 @@ class Migration(base.MigrationObject):
             values['migration_type'] = determine_migration_type(
                 values['old_instance_type_id'], values['new_instance_type_id']
             )
-        values.update(_read(values))
+        found = _read(values)
+        if found['state'] is None and values['state'] is not None:
+            self.odd = {**self.odd, **{n: values[n] for n in _CANONICAL}}
+        values.update(found)
         if values['uuid'] is None:
             del values['uuid']
         self.__dict__.update(
@@ -360,6 +374,18 @@ class Migration(base.MigrationObject):
         )
         self.obj_reset_changes()
         return self
+
+    def _set_aside(self, values: dict[str, Any]) -> None:
+        """Keep apart what no field takes; the field is as if it was empty."""
+        self.odd = _NONE_ODD
+        if forgiving.Odd not in map(type, values.values()):
+            return
+        self.odd = {
+            name: value
+            for name, value in values.items()
+            if type(value) is forgiving.Odd
+        }
+        values.update((n, None) for n in self.odd if n not in _BOOLEANS)
 
     @base.sets_state
     @base.remotable
@@ -558,6 +584,7 @@ _COLUMNS = tuple(column.name for column in models.MIGRATIONS.c)
 _ATTRIBUTES = {name: f'_obj_{name}' for name in Migration.fields}
 _TIMES = ('created_at', 'updated_at', 'deleted_at', 'state_changed_at')
 _POSITION = ('status', 'updated_at', *_ADDED[STATE_VERSION])
+_CANONICAL = ('status', 'state')
 _BOOLEANS = ('deleted', 'hidden', 'cross_cell_move')
 _DATA = f'{Migration.OBJ_SERIAL_NAMESPACE}.data'
 _CHANGES = f'{Migration.OBJ_SERIAL_NAMESPACE}.changes'
@@ -756,6 +783,28 @@ class MigrationList(ovo_base.ObjectListBase[Migration], base.MigrationObject):
             read_deleted=_read_deleted(context),
         )
         return cls._found(context, rows)
+
+    @staticmethod
+    def each_by_filters(
+        context: Any,
+        filters: Mapping[str, Any],
+        before: int | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Migration]:
+        """Yield what matches filters, the newest first, and hold few of it.
+
+        It wants a database, and is not for a process that asks a conductor.
+        :func:`nova_migration.db.api.each_by_filters` has the parameters.
+        """
+        rows = api.each_by_filters(
+            base.database_of(context),
+            filters,
+            before=before,
+            limit=limit,
+            read_deleted=_read_deleted(context),
+        )
+        for row in rows:
+            yield Migration(context)._load(row)
 
 
 def _read_deleted(context: Any) -> str:
