@@ -24,6 +24,7 @@ from cliff.formatters import base as formatters
 
 from nova_migration import exception
 from nova_migration.cmd import base
+from nova_migration.cmd import completion
 from nova_migration.states import MACHINES
 from nova_migration.states import draw
 from nova_migration.states import registry
@@ -127,8 +128,11 @@ examples:
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's own options."""
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            'machine', metavar='NAME', help=f'one of {", ".join(MACHINES)}'
+        completion.offers(
+            parser.add_argument(
+                'machine', metavar='NAME', help=f'one of {", ".join(MACHINES)}'
+            ),
+            MACHINES,
         )
         parser.add_argument(
             '--states',

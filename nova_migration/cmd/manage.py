@@ -20,13 +20,13 @@ from typing import Any
 
 from cliff import app
 from cliff import commandmanager
-from cliff import complete
 from cliff import help as cliff_help
 from oslo_config import cfg
 
 from nova_migration import version
 from nova_migration.cmd import base
 from nova_migration.cmd import exits
+import nova_migration.cmd.completion
 import nova_migration.cmd.db
 import nova_migration.cmd.demo
 import nova_migration.cmd.machine
@@ -87,10 +87,6 @@ class Help(base.GuardedCommand, cliff_help.HelpCommand):
         return parser
 
 
-class Complete(base.GuardedCommand, complete.CompleteCommand):
-    """Print what makes bash complete the commands."""
-
-
 class Manage(app.App):
     """The program: its options, its commands, its configuration."""
 
@@ -106,7 +102,7 @@ class Manage(app.App):
         )
         # cliff's own, whose errors are one line here.
         manager.add_command('help', Help)
-        manager.add_command('complete', Complete)
+        manager.add_command('complete', nova_migration.cmd.completion.Complete)
         self._database: engine.Database | None = None
         self._crashed: int | None = None
 

@@ -91,6 +91,11 @@ def legacy_with(*flags: str) -> frozenset[str]:
     )
 
 
+def events() -> frozenset[str]:
+    """Return every event that a machine knows, legal or late."""
+    return frozenset(event for row in migration.TABLES for event in row.events)
+
+
 def all_states() -> Iterator[table.State]:
     """Yield every state once, whichever machines have it."""
     yield from states_with().values()

@@ -20,9 +20,14 @@ import itertools
 import json
 import uuid
 
+import fixtures
 from oslo_utils import timeutils
 import yaml
 
+from nova_migration.cmd import exits
+from nova_migration.cmd.migration import LIMIT
+from nova_migration.db import api
+from nova_migration.db import errors
 from nova_migration.db import models
 from nova_migration.states import LOOK
 from nova_migration.states import MACHINES
@@ -49,6 +54,8 @@ ALL = [
 
 COLUMNS = [
     'Migration',
+    'Id',
+    'Server',
     'Type',
     'Status',
     'State',
@@ -91,6 +98,11 @@ class MovesTest(cmd_test.CommandTest):
             for canonical in (True, False)
         }
 
+    def by_uuid(self, name):
+        """Return the raw row of a uuid."""
+        (row,) = [row for row in self.rows() if row.uuid == name]
+        return row
+
     def found(self, *argv):
         """Return the names of the migrations that a filter finds."""
         return [
@@ -117,16 +129,18 @@ class ListTest(MovesTest):
         self.assertEqual(
             [[*common, None], [*common, 'so']],
             [
-                [row[column] for column in COLUMNS[1:]]
+                [row[column] for column in COLUMNS[3:]]
                 for row in self.listed('migration', 'list')
             ],
         )
 
     def test_in_every_format(self):
         """Every format says the same, and can be read back."""
-        states = self.add_every_state(state_reason='because')
+        states = self.add_every_state(
+            state_reason='because', instance_uuid='server'
+        )
         text = {
-            name: self.work('migration', 'list', '-f', name).out
+            name: self.work('migration', 'list', '--long', '-f', name).out
             for name in cmd_test.FORMATS
         }
         rows = json.loads(text['json'])
@@ -137,9 +151,10 @@ class ListTest(MovesTest):
                 (kind, state.status, state.name, 'because'),
                 (row['Type'], row['Status'], row['State'], row['Reason']),
             )
-        self.assertEqual(rows, list(csv.DictReader(io.StringIO(text['csv']))))
+        told = [{key: str(cell) for key, cell in r.items()} for r in rows]
+        self.assertEqual(told, list(csv.DictReader(io.StringIO(text['csv']))))
         self.assertEqual(
-            [' '.join(row.values()) for row in rows],
+            [' '.join(row.values()) for row in told],
             text['value'].splitlines(),
         )
         cells = [
@@ -148,7 +163,7 @@ class ListTest(MovesTest):
             if line.startswith('|')
         ]
         self.assertEqual(
-            [COLUMNS, *(list(row.values()) for row in rows)], cells
+            [COLUMNS, *(list(row.values()) for row in told)], cells
         )
 
     def test_type(self):
@@ -272,8 +287,128 @@ class ListTest(MovesTest):
     def test_limit(self):
         """--limit shows the newest N at the most."""
         names = list(self.add_every_state())[::-1]
-        for limit in (1, 3, len(names) + 5):
+        for limit in (1, 3, len(names), len(names) + 5):
             self.assertEqual(names[:limit], self.found('--limit', limit))
+        self.assertEqual(names, self.found('--limit', 0))
+
+    def test_more(self):
+        """Without --limit there are a hundred, and how to see the others."""
+        kind, state = ALL[0]
+        names = [self.add(kind, state) for _number in range(LIMIT)][::-1]
+        every = self.work('migration', 'list', '-f', 'json')
+        self.assertEqual((LIMIT, ''), (len(every.json), every.err))
+        names.insert(0, self.add(kind, state))
+        for argv, last in (((), LIMIT), (('--limit', 7), 7)):
+            for form in cmd_test.FORMATS:
+                result = self.work('migration', 'list', *argv, '-f', form)
+                self.assertEqual(
+                    f'{last} shown; more with --marker {names[last - 1]}'
+                    ' or --limit 0\n',
+                    result.err,
+                )
+        self.assertEqual(names[LIMIT:], self.found('--marker', names[99]))
+
+    def test_marker(self):
+        """Page after page has each row once, whatever is written between.
+
+        Rows are inserted, moved and taken away between the pages; there are
+        rows without any time, and without a uuid.
+        """
+        kind, state = ALL[0]
+        ids = [
+            self.insert(migration_type=kind, status=state.legacy)
+            if number % 5 == 0
+            else self.by_uuid(self.add(kind, state, created_at=None)).id
+            for number in range(17)
+        ]
+        seen, marker = [], ()
+        while True:
+            page = self.listed('migration', 'list', '--limit', 4, *marker)
+            if not page:
+                break
+            seen += [row['Id'] for row in page]
+            last = page[-1]
+            marker = ('--marker', last['Migration'])
+            self.add(kind, state)
+            self.write_to(last['Id'], created_at=NOW, updated_at=NOW)
+            if last['Migration'] == str(last['Id']):
+                self.remove(last['Id'])
+        self.assertEqual(ids[::-1], seen)
+
+    def write_to(self, row_id, **values):
+        """Change columns of a row."""
+        table = models.MIGRATIONS
+        with self.db.engine.begin() as connection:
+            connection.execute(
+                table.update().where(table.c.id == row_id).values(**values)
+            )
+
+    def remove(self, row_id):
+        """Delete a row, as the archiver does."""
+        table = models.MIGRATIONS
+        with self.db.engine.begin() as connection:
+            connection.execute(table.delete().where(table.c.id == row_id))
+
+    def test_long_lists_in_chunks(self):
+        """A list that is longer than a chunk has each row once, in order."""
+        self.useFixture(fixtures.MonkeyPatch(f'{api.__name__}.CHUNK', 7))
+        names = list(self.add_every_state())[::-1]
+        for most in (0, 6, 7, 8, 14, 15):
+            self.assertEqual(
+                names[: most or None], self.found('--limit', most)
+            )
+
+    def test_for_people(self):
+        """The table has the server's uuid whole, within 80 characters."""
+        server = str(uuid.uuid4())
+        hosts = {
+            'source_compute': 'compute-17.rack-3.example.org',
+            'dest_compute': 'compute-4711.rack-42.example.org',
+        }
+        for number, (kind, state) in enumerate(ALL, 90000):
+            self.add(
+                kind,
+                state,
+                id=number,
+                instance_uuid=server,
+                state_changed_at=NOW - datetime.timedelta(days=3, hours=5),
+                **hosts,
+            )
+        out = self.work('migration', 'list').out
+        lines = out.splitlines()
+        self.assertLessEqual(max(map(len, lines)), 80, out)
+        self.assertEqual(len(ALL), out.count(f' {server} '))
+        for host in hosts.values():
+            self.assertEqual(len(ALL), out.count(f' {host}'))
+        self.assertEqual(len(ALL), out.count(' 3d '))
+        for kind, state in ALL:
+            self.assertIn(f'| {kind} ', out)
+            self.assertIn(f'| {state.name} ', out)
+
+    def test_nothing(self):
+        """What there is not is a dash for people, and null for programs."""
+        self.insert(migration_type='resize')
+        for argv in ((), ('--long',), ('-c', 'State', '-c', 'Server')):
+            out = self.work('migration', 'list', *argv).out
+            self.assertNotIn('None', out)
+            self.assertRegex(out, r'\| -+ +\|')
+        (row,) = self.listed('migration', 'list')
+        self.assertEqual((None, None), (row['Server'], row['State']))
+        shown = self.work('migration', 'show', '1').out
+        self.assertNotIn('None', shown)
+        self.assertRegex(shown, r'instance_uuid +\| - ')
+
+    def test_text_without_harm(self):
+        """Whatever a row says, the table for people has it on its lines."""
+        evil = '\x1b[31m\n' + 'x' * 60
+        for status in (evil, 'Done '):
+            self.insert(
+                status=status, instance_uuid=evil[:36], source_compute=evil
+            )
+        out = self.work('migration', 'list').out
+        self.assertTrue(out.replace('\n', '').isprintable(), out)
+        self.assertLessEqual(max(map(len, out.splitlines())), 80, out)
+        self.assertIn("status 'Done '", out)
 
     def test_filters_together(self):
         """Filters are combined."""
@@ -319,7 +454,7 @@ class ListRefusedTest(MovesTest, base.DatabaseTest, test_base.TestCase):
         """A type there is not, and numbers below 1, are usage errors."""
         for option, wrong in (
             ('--type', 'resiz'),
-            ('--limit', '0'),
+            ('--limit', '-1'),
             ('--limit', 'x'),
             ('--stuck', '0'),
             ('--stuck', '-1'),
@@ -338,6 +473,15 @@ class ListRefusedTest(MovesTest, base.DatabaseTest, test_base.TestCase):
                 self.assertEqual(2, result.code, result)
                 self.assertIn(f'{seconds} is not 1 to ', result.err)
             self.assertEqual('', result.out.strip(), result)
+
+    def test_unknown_marker(self):
+        """A marker that is not there is one line, before anything is shown."""
+        self.add(*ALL[0])
+        for form in cmd_test.FORMATS:
+            result = self.manage(
+                'migration', 'list', '--marker', 'gone', '-f', form
+            )
+            self.assert_one_line(result, 1, 'gone could not be found')
 
     def test_nothing_found(self):
         """An empty list is no error."""
@@ -466,6 +610,37 @@ class ShowTest(MovesTest):
 class ProcessEventTest(MovesTest):
     """``migration process-event``."""
 
+    def test_told(self):
+        """It says what came of which event, and in which database."""
+        kind, edge = next(self.edges())
+        machine = MACHINES[kind]
+        name = self.add(kind, machine.state(edge.source))
+        target = machine.state(edge.target)
+        self.assertEqual(
+            {
+                'uuid': name,
+                'outcome': 'moved',
+                'event': edge.event,
+                'before': edge.source,
+                'state': target.name,
+                'status': target.status,
+                'reason': self.REASON,
+                'database': errors.shown(self.db.engine.url),
+            },
+            self.process(name, edge.event).json,
+        )
+
+    def test_password(self):
+        """The database is named without the password."""
+        kind, edge = next(self.edges())
+        name = self.add(kind, MACHINES[kind].state(edge.source))
+        out = self.process(name, edge.event).out
+        password = self.db.engine.url.password
+        self.assertIn(self.db.engine.url.database, out)
+        if password:
+            self.assertIn(':***@', out)
+            self.assertNotIn(f':{password}@', out)
+
     REASON = "compute-3 lost power; it's ticket 4711, 100% sure"
 
     def process(self, name, event, reason=REASON):
@@ -502,10 +677,10 @@ class ProcessEventTest(MovesTest):
             self.assertEqual(
                 ('moved', target.name, target.status, self.REASON),
                 (
-                    result.json['result'],
+                    result.json['outcome'],
                     result.json['state'],
                     result.json['status'],
-                    result.json['state_reason'],
+                    result.json['reason'],
                 ),
             )
             row = self.by_uuid(name)
@@ -520,20 +695,15 @@ class ProcessEventTest(MovesTest):
             )
             self.assertGreaterEqual(row.state_changed_at, NOW)
 
-    def by_uuid(self, name):
-        """Return the raw row of a uuid."""
-        (row,) = [row for row in self.rows() if row.uuid == name]
-        return row
-
     def test_by_id(self):
         """A row is found by its id too."""
         kind, edge = next(self.edges())
         name = self.add(kind, MACHINES[kind].state(edge.source))
         result = self.process(self.by_uuid(name).id, edge.event)
-        self.assertEqual('moved', result.json['result'])
+        self.assertEqual('moved', result.json['outcome'])
 
     def test_absorbed(self):
-        """A late report changes only the reason.
+        """A late report has its own exit code, and changes only the reason.
 
         One that cannot be true is a warning to whoever looks at the terminal.
         """
@@ -543,17 +713,18 @@ class ProcessEventTest(MovesTest):
                 name = self.add(kind, state, state_reason='the first')
                 before = self.by_uuid(name)
                 result = self.process(name, pair.event)
-                self.assertEqual(0, result.code, result)
+                self.assertEqual(exits.ABSORBED, result.code, result)
+                self.assertEqual(pair.state, result.json['before'])
                 told = [pair.contradicts] * 2
                 self.assertEqual(told, [LOOK in result.err, bool(result.err)])
                 self.assertEqual(
                     ('absorbed', state.name),
-                    (result.json['result'], result.json['state']),
+                    (result.json['outcome'], result.json['state']),
                 )
                 row = self.by_uuid(name)
                 self.assertStartsWith(row.state_reason, 'the first; ')
                 self.assertIn(self.REASON, row.state_reason)
-                self.assertEqual(result.json['state_reason'], row.state_reason)
+                self.assertEqual(result.json['reason'], row.state_reason)
                 self.assertEqual(
                     {**before._mapping, 'state_reason': None},
                     {**row._mapping, 'state_reason': None},
@@ -658,7 +829,7 @@ class ProcessEventTest(MovesTest):
         while not state.terminal:
             event = machine.events_from(state.name)[0]
             result = self.process(name, event, f'because of {event}')
-            self.assertEqual('moved', result.json['result'])
+            self.assertEqual('moved', result.json['outcome'])
             state = machine.state(result.json['state'])
             steps.append(f'because of {event}')
         self.assertIn(state.status, set(MigrationStatus))
