@@ -54,6 +54,24 @@ version = release = importlib.metadata.version('nova-migration')
 root_doc = 'index'
 nitpicky = False
 
+# The manual of each command, with its exit status: page, name, what it is for.
+man_pages = [
+    (
+        'cli/nova-migration-manage',
+        'nova-migration-manage',
+        "bring a Nova cell's migrations to states, and help them on",
+        [],
+        1,
+    ),
+    (
+        'cli/nova-migration-status',
+        'nova-migration-status',
+        'say whether the upgrade of a Nova cell can go on',
+        [],
+        1,
+    ),
+]
+
 html_theme = 'openstackdocs'
 htmlhelp_basename = 'nova-migration'
 openstackdocs_auto_name = False
