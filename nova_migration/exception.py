@@ -286,8 +286,9 @@ class BatchRefused(DatabaseError):
 
     msg_fmt = (
         'The rows of %(table)s after id %(low)d could not be changed in'
-        ' %(tries)d tries (%(reason)s): somebody holds one of them. What was'
-        ' done before is kept; run the command again when it has ended.'
+        ' %(tries)d tries (%(reason)s): somebody has locked the table, or is'
+        ' in the way each time. What was done before is kept; run the command'
+        ' again when it has ended.'
     )
 
 

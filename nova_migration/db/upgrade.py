@@ -131,10 +131,10 @@ def _each(
     manner = manner or batches.Manner()
     if batch_size is not None:
         manner = dataclasses.replace(manner, batch_size=batch_size)
-    walk = batches.Walk(database, manner)
-    with walk.open():
+    with batches.walking(database, manner) as walk:
         for table in models.TABLES:
             yield from walk.over(job_of(table))
+        yield from walk.come_back()
 
 
 def migrate(
@@ -145,10 +145,14 @@ def migrate(
 ) -> Iterator[Batch]:
     """Make legacy rows canonical, batch by batch; stop between any two.
 
+    Rows that somebody else holds are left until the end, and named by the
+    last batches if they still are held then.
+
     :param meanings: from :func:`nova_migration.db.mapping.meanings_with`
     :param batch_size: rows in a transaction, as in the manner
     :param manner: how hard the database is worked
-    :raises BatchRefused: a batch did not get through, however small
+    :raises BatchRefused: a batch did not get through, however small, for
+        another reason than rows that are held
     """
     meanings = meanings or mapping_mod.meanings_with()
 

@@ -92,45 +92,23 @@ class Conflicts(BatchesTest):
         return transaction.rollback
 
     def test_locked_row(self):
-        """Rows before a locked one are done, and it when it is free."""
+        """One that is locked is done last; batches after it are smaller."""
         self.use_limits(1, 40, 40, 1e9)
         self.fill(60)
         release = self.hold(30)
-        tried = []
+        sizes = []
 
-        def heard(_connection, _cursor, statement, parameters, *_rest):
-            if not statement.startswith('UPDATE migrations'):
-                return
-            if parameters['low'] < 30 <= parameters['high']:
-                tried.append(parameters['high'] - max(parameters['low'], 0))
-                if len(tried) == 3:
-                    release()
+        def wait(_seconds):
+            if len(sizes) == 6:
+                release()
+            return True
 
-        self.listen('before_cursor_execute', heard)
-        work = list(self.migrate())
+        work = self.migrate(wait=wait)
+        tries = [sizes.append(batch.seen) or batch.tries for batch in work]
+        self.assertEqual([10, 10, 9, 10, 10, 10, 1], sizes)
+        self.assertEqual([2, 1, 1, 1, 1, 1, 1], tries)
         self.assertEqual(0, self.left())
-        self.assertEqual(60, sum(batch.changed for batch in work))
-        self.assertEqual(40, tried[0])
-        self.assertEqual(sorted(tried, reverse=True), tried)
-        self.assertEqual(3, len(set(tried)))
-        self.assertEqual(2, sum(batch.tries - 1 for batch in work))
         self.assertIsNone(self.row(30).dest_host)
-
-    def test_locked_for_good(self):
-        """It gives up in the end, with the rows and the reason."""
-        self.useFixture(fixtures.MonkeyPatch(_ATTEMPTS, 2))
-        self.use_limits(1, 4, 4, 1e9)
-        self.fill(6)
-        release = self.hold(4)
-        work = self.migrate()
-        error = self.assertRaises(exception.BatchRefused, list, work)
-        release()
-        self.assertEqual(('migrations', 2), (error.table, error.tries))
-        self.assertIn('timeout', error.reason)
-        self.assertIn(f'after id {error.low} ', str(error))
-        self.assertEqual(error.low + self.left(), 6)
-        list(self.migrate())
-        self.assertEqual(0, self.left())
 
     def test_stopped_between_two_tries(self):
         """Whoever says stop need not wait for a row that is locked."""
@@ -232,8 +210,7 @@ class Conflicts(BatchesTest):
         def heard(_connection, _cursor, statement, *_rest):
             sent.append(statement.split()[0])
 
-        walk = batches.Walk(self.db, batches.Manner())
-        with walk.open():
+        with batches.walking(self.db, batches.Manner()) as walk:
             self.listen('before_cursor_execute', heard)
             self.assertRaises(db_exc.DBError, list, walk.over(broken))
         self.assertEqual(1, sent.count('UPDATE'))
