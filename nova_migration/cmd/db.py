@@ -24,6 +24,7 @@ from cliff import lister
 
 from nova_migration.cmd import base
 from nova_migration.cmd import exits
+from nova_migration.cmd import outcome
 from nova_migration.cmd import progress
 from nova_migration.db import batches
 from nova_migration.db import census
@@ -152,6 +153,8 @@ def manner_of(parsed_args: Any, stop: progress.Stop) -> batches.Manner:
     )
 
 
+_PHASES = ('expand', 'migrate', 'contract')
+
 #: Options that only migrate reads.
 _OF_MIGRATE = (
     '--batch-size',
@@ -163,7 +166,7 @@ _OF_MIGRATE = (
 )
 
 
-class Upgrade(base.DatabaseCommand):
+class Upgrade(outcome.OutcomeCommand):
     """Bring a Nova cell database over: expand, migrate, contract.
 
     Without an option all three are done, which is for a service that is
@@ -213,24 +216,19 @@ examples:
             help='which column to believe where a program that does not know'
             ' of states wrote over the status',
         )
-        self._wrong_call = parser.error
         return parser
 
-    def take_action(self, parsed_args: Any) -> int:
-        """Run the phases that were asked for."""
-        chosen = [
-            name
-            for name in ('expand', 'migrate', 'contract')
-            if getattr(parsed_args, name)
-        ]
+    def outcomes(self, parsed_args: Any) -> Iterator[outcome.Outcome]:
+        """Run the phases that were asked for, until one is not done."""
+        chosen = [name for name in _PHASES if getattr(parsed_args, name)]
         # An argument that makes no sense must not change anything.
         self._require_used(parsed_args, chosen)
         meanings = mapping.meanings_with(parsed_args.map or ())
-        for name in chosen or ['expand', 'migrate', 'contract']:
-            code = self._run(name, parsed_args, meanings)
-            if code:
-                return code
-        return 0
+        for name in chosen or _PHASES:
+            for came_to in self._run(name, parsed_args, meanings):
+                yield came_to
+                if came_to.code:
+                    return
 
     def _require_used(self, parsed_args: Any, chosen: list[str]) -> None:
         """Refuse an option that the chosen phase does not read."""
@@ -239,24 +237,37 @@ examples:
         for option in _OF_MIGRATE:
             name = option.strip('-').replace('-', '_')
             if getattr(parsed_args, name) is not None:
-                self._wrong_call(
+                self.wrong_call(
                     f'{option} is for migrate: --{chosen[0]} does not read it'
                 )
 
     def _run(
         self, phase: str, parsed_args: Any, meanings: mapping.Meanings
-    ) -> int:
+    ) -> Iterator[outcome.Outcome]:
         if phase == 'migrate':
-            return self._migrate(parsed_args, meanings)
+            yield from self._migrate(parsed_args, meanings)
+        else:
+            yield self._change_schema(phase, parsed_args)
+
+    def _change_schema(self, phase: str, parsed_args: Any) -> outcome.Outcome:
+        before = schema.present(self.database)
         run = schema.expand if phase == 'expand' else schema.contract
         run(self.database)
-        print(f'{phase}: done', file=self.app.stdout)
-        return 0
+        changed = schema.present(self.database) != before
+        said = 'done' if changed else 'nothing to do'
+        return outcome.Outcome(
+            phase,
+            f'{phase}: {said}',
+            changed,
+            next=self._next_phase(parsed_args),
+        )
 
-    def _migrate(self, parsed_args: Any, meanings: mapping.Meanings) -> int:
+    def _migrate(
+        self, parsed_args: Any, meanings: mapping.Meanings
+    ) -> Iterator[outcome.Outcome]:
         engine.require_expanded(self.database.engine)
-        if parsed_args.inconsistent and self._settle(parsed_args):
-            return exits.INTERRUPTED
+        if parsed_args.inconsistent:
+            yield self._settle(parsed_args)
         work = carry_out(
             lambda stop: upgrade.migrate(
                 self.database, meanings, manner=manner_of(parsed_args, stop)
@@ -264,20 +275,36 @@ examples:
             upgrade.count(self.database, upgrade.is_legacy),
             'migrate',
         )
+        yield self._migrated(work, parsed_args)
+
+    def _migrated(self, work: Work, parsed_args: Any) -> outcome.Outcome:
         counts = census.take(self.database)
         remain = census.total(census.of_form(counts, census.Form.LEGACY))
         left = census.of_form(counts, *LEFT_ALONE)
-        print(
+        code = exits.NOT_MIGRATED if left else exits.DONE
+        code = exits.ROWS_REMAIN if remain else code
+        code = exits.INTERRUPTED if work.interrupted else code
+        return outcome.Outcome(
+            'migrate',
             f'migrate: {work.changed} made canonical, {remain} remain,'
             f' {census.total(left)} left alone',
-            file=self.app.stdout,
+            work.changed > 0,
+            work.changed,
+            remain,
+            tuple(left),
+            self._next_phase(parsed_args),
+            below=_named(left) if code == exits.NOT_MIGRATED else (),
+            code=code,
         )
-        if work.interrupted:
-            return exits.INTERRUPTED
-        return exits.ROWS_REMAIN if remain else self._name(left)
 
-    def _settle(self, parsed_args: Any) -> bool:
-        """Settle the inconsistent rows; return whether that was stopped."""
+    def _next_phase(self, parsed_args: Any) -> str | None:
+        """Return what comes next, which takes time, if it will be shown."""
+        if parsed_args.formatter == outcome.LINES:
+            return None
+        return _what_is_next(self.database).next
+
+    def _settle(self, parsed_args: Any) -> outcome.Outcome:
+        """Settle the inconsistent rows."""
         believed = upgrade.Believed(parsed_args.inconsistent)
         work = carry_out(
             lambda stop: upgrade.settle(
@@ -290,21 +317,26 @@ examples:
             upgrade.count(self.database, upgrade.is_inconsistent),
             'settle',
         )
-        print(
+        return outcome.Outcome(
+            'settle',
             f'settle: {work.changed} inconsistent, their {believed} believed',
-            file=self.app.stdout,
+            work.changed > 0,
+            work.changed,
+            next='migrate',
+            code=exits.INTERRUPTED if work.interrupted else exits.DONE,
         )
-        return work.interrupted
-
-    def _name(self, left: list[census.Count]) -> int:
-        for count in left:
-            print(f'  {count.described}', file=self.app.stdout)
-        for form in dict.fromkeys(count.form for count in left):
-            print(_ADVICE[form], file=self.app.stdout)
-        return exits.NOT_MIGRATED if left else 0
 
 
-class Restore(base.DatabaseCommand):
+def _named(left: list[census.Count]) -> tuple[str, ...]:
+    """Return lines that name rows, and say what is to be done."""
+    forms = dict.fromkeys(count.form for count in left)
+    return (
+        *(f'  {count.described}' for count in left),
+        *(_ADVICE[form] for form in forms),
+    )
+
+
+class Restore(outcome.OutcomeCommand):
     """Go back: give every row the string that it had, byte for byte."""
 
     FAILED = exits.UPGRADE_ERROR
@@ -321,11 +353,20 @@ class Restore(base.DatabaseCommand):
         )
         return parser
 
-    def take_action(self, parsed_args: Any) -> int:
-        """Allow legacy rows again, and write them."""
+    def outcomes(self, parsed_args: Any) -> Iterator[outcome.Outcome]:
+        """Allow legacy rows again, write them, and remove the columns."""
         if engine.needs_expand(self.database.engine):
-            return self._remove_rest(parsed_args)
+            yield from self._remove_rest(parsed_args)
+            return
+        restored = self._restore(parsed_args)
+        yield restored
+        if parsed_args.drop_columns and restored.code == exits.DONE:
+            yield self._drop_columns()
+
+    def _restore(self, parsed_args: Any) -> outcome.Outcome:
+        before = schema.present(self.database)
         schema.revert_contract(self.database)
+        allowed = schema.present(self.database) != before
         work = carry_out(
             lambda stop: upgrade.restore(
                 self.database, manner=manner_of(parsed_args, stop)
@@ -334,30 +375,37 @@ class Restore(base.DatabaseCommand):
             'restore',
         )
         remain = upgrade.count(self.database, upgrade.is_canonical)
-        print(
+        code = exits.ROWS_REMAIN if remain else exits.DONE
+        return outcome.Outcome(
+            'restore',
             f'restore: {work.changed} given their string back,'
             f' {remain} remain',
-            file=self.app.stdout,
+            allowed or work.changed > 0,
+            work.changed,
+            remain,
+            next='restore' if remain else None,
+            code=exits.INTERRUPTED if work.interrupted else code,
         )
-        if work.interrupted:
-            return exits.INTERRUPTED
-        if remain:
-            return exits.ROWS_REMAIN
-        return self._drop_columns() if parsed_args.drop_columns else 0
 
-    def _remove_rest(self, parsed_args: Any) -> int:
+    def _remove_rest(self, parsed_args: Any) -> Iterator[outcome.Outcome]:
         """Remove what a killed expand or --drop-columns has left."""
         if schema.is_begun(self.database):
             schema.require_restored(self.database)
             if parsed_args.drop_columns:
-                return self._drop_columns()
-        print('restore: nothing was expanded', file=self.app.stdout)
-        return 0
+                yield self._drop_columns()
+                return
+        yield outcome.Outcome(
+            'restore', 'restore: nothing was expanded', changed=False
+        )
 
-    def _drop_columns(self) -> int:
+    def _drop_columns(self) -> outcome.Outcome:
+        before = schema.present(self.database)
         schema.revert_expand(self.database)
-        print('restore: columns removed', file=self.app.stdout)
-        return 0
+        return outcome.Outcome(
+            'drop-columns',
+            'restore: columns removed',
+            schema.present(self.database) != before,
+        )
 
 
 class Version(base.DatabaseCommand, lister.Lister):
@@ -393,32 +441,45 @@ class Census(base.DatabaseCommand, lister.Lister):
         )
 
 
-class Check(base.DatabaseCommand):
+class Check(outcome.OutcomeCommand):
     """Say which phase of the upgrade is next."""
 
-    def take_action(self, parsed_args: Any) -> int:
-        """Print and exit with what comes next."""
+    def outcomes(self, parsed_args: Any) -> Iterator[outcome.Outcome]:
+        """Yield what comes next; say which Nova is installed beside it."""
         nova = release.beside()
         if nova.version is not None:
             print(nova.described, file=self.app.stderr)
-        code, text = self._next()
-        print(text, file=self.app.stdout)
-        return code
+        yield _what_is_next(self.database)
 
-    def _next(self) -> tuple[int, str]:
-        if not schema.is_expanded(self.database):
-            return exits.EXPAND_NEEDED, 'expand needed: db upgrade --expand'
-        counts = census.take(self.database)
-        legacy = census.total(census.of_form(counts, census.Form.LEGACY))
-        left = census.total(census.of_form(counts, *LEFT_ALONE))
-        if legacy or left:
-            return exits.MIGRATE_NEEDED, (
-                f'migrate needed: {legacy} legacy, {left} unknown or'
-                ' inconsistent; see db census'
-            )
-        if not schema.is_contracted(self.database):
-            return (
-                exits.CONTRACT_NEEDED,
-                'contract needed: db upgrade --contract',
-            )
-        return 0, 'nothing to do'
+
+def _what_is_next(database: engine.Database) -> outcome.Outcome:
+    """Return which phase is next, and what it has to do."""
+    if not schema.is_expanded(database):
+        return _needed('expand', exits.EXPAND_NEEDED)
+    counts = census.take(database)
+    legacy = census.total(census.of_form(counts, census.Form.LEGACY))
+    left = census.of_form(counts, *LEFT_ALONE)
+    if legacy or left:
+        return outcome.Outcome(
+            'check',
+            f'migrate needed: {legacy} legacy, {census.total(left)}'
+            ' unknown or inconsistent; see db census',
+            changed=False,
+            rows_remaining=legacy,
+            left_alone=tuple(left),
+            next='migrate',
+            code=exits.MIGRATE_NEEDED,
+        )
+    if not schema.is_contracted(database):
+        return _needed('contract', exits.CONTRACT_NEEDED)
+    return outcome.Outcome('check', 'nothing to do', changed=False)
+
+
+def _needed(phase: str, code: int) -> outcome.Outcome:
+    return outcome.Outcome(
+        'check',
+        f'{phase} needed: db upgrade --{phase}',
+        changed=False,
+        next=phase,
+        code=code,
+    )

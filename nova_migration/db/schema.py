@@ -179,6 +179,33 @@ def is_begun(database: engine_mod.Database) -> bool:
         )
 
 
+def present(database: engine_mod.Database) -> frozenset[str]:
+    """Return what there is of the schema that this package has to do with.
+
+    Two looks that are equal have nothing between them that was changed.
+    """
+    with database.transaction() as connection, galera.caught_up(connection):
+        inspector = sa.inspect(connection)
+        found = {
+            f'{table.name} {part}'
+            for table in models.TABLES
+            if inspector.has_table(table.name)
+            for part in _parts(connection, table)
+        }
+    return frozenset(found.union(current(database)))
+
+
+def _parts(connection: sa.Connection, table: sa.Table) -> Iterator[str]:
+    """Yield what a table has: itself, columns, our index and check."""
+    yield 'table'
+    yield from ddl.column_names(connection, table)
+    indexes = sa.inspect(connection).get_indexes(table.name)
+    if models.INDEX in {row['name'] for row in indexes}:
+        yield 'index'
+    if ddl.has_check(connection, table):
+        yield 'check'
+
+
 def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(config())
 

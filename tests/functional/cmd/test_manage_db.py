@@ -64,10 +64,10 @@ LAST = 10**6
 MANY = 500
 
 MIGRATED = re.compile(
-    r'^migrate: (\d+) made canonical, (\d+) remain, (\d+) left alone$', re.M
+    r'^migrate: (\d+) made canonical, (\d+) remain, (\d+) left alone .*$', re.M
 )
 RESTORED = re.compile(
-    r'^restore: (\d+) given their string back, (\d+) remain$', re.M
+    r'^restore: (\d+) given their string back, (\d+) remain .*$', re.M
 )
 
 
