@@ -43,7 +43,21 @@ def _configure(connection: sa.Connection) -> None:
         context.run_migrations()
 
 
+def _script() -> None:
+    """Print what would be run; no server is asked anything."""
+    context.configure(
+        dialect_name=context.config.attributes['dialect'],
+        version_table=schema.VERSION_TABLE,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
 def _run() -> None:
+    if context.is_offline_mode():
+        _script()
+        return
     connection = context.config.attributes.get('connection')
     if connection is not None:
         _configure(connection)

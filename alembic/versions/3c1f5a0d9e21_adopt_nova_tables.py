@@ -27,7 +27,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    adopt.create_or_check(op.get_bind())
+    if not op.get_context().as_sql:
+        adopt.create_or_check(op.get_bind())
 
 
 def downgrade() -> None:

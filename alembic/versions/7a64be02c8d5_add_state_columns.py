@@ -21,6 +21,7 @@ from alembic import op
 from nova_migration.db import adopt
 from nova_migration.db import ddl
 from nova_migration.db import models
+from nova_migration.db import script
 
 revision = '7a64be02c8d5'
 down_revision = '3c1f5a0d9e21'
@@ -29,6 +30,9 @@ depends_on = None
 
 
 def upgrade() -> None:
+    if op.get_context().as_sql:
+        script.expand(op)
+        return
     for table in models.TABLES:
         ddl.add_columns(op, table)
     adopt.check(op.get_bind())
@@ -36,6 +40,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_context().as_sql:
+        script.revert_expand(op)
+        return
     ddl.require_restored(op.get_bind(), held=True)
     ddl.drop_index(op, models.STATE_INDEX)
     for table in models.TABLES:

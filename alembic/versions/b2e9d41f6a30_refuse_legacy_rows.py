@@ -21,6 +21,7 @@ from alembic import op
 from nova_migration import exception
 from nova_migration.db import ddl
 from nova_migration.db import models
+from nova_migration.db import script
 
 revision = 'b2e9d41f6a30'
 down_revision = '3c1f5a0d9e21'
@@ -29,6 +30,9 @@ depends_on = '7a64be02c8d5'
 
 
 def upgrade() -> None:
+    if op.get_context().as_sql:
+        script.contract(op)
+        return
     ddl.require_canonical(op.get_bind())
     for table in models.TABLES:
         ddl.add_check(op, table)
@@ -43,5 +47,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_context().as_sql:
+        script.revert_contract(op)
+        return
     for table in models.TABLES:
         ddl.drop_check(op, table)

@@ -25,6 +25,7 @@ from cliff import lister
 from nova_migration.cmd import base
 from nova_migration.cmd import exits
 from nova_migration.cmd import outcome
+from nova_migration.cmd import plan
 from nova_migration.cmd import progress
 from nova_migration.db import batches
 from nova_migration.db import census
@@ -153,6 +154,49 @@ def manner_of(parsed_args: Any, stop: progress.Stop) -> batches.Manner:
     )
 
 
+class _Changing(outcome.OutcomeCommand):
+    """A command that can say beforehand what it would do."""
+
+    FAILED = exits.UPGRADE_ERROR
+
+    def script_phases(self, parsed_args: Any) -> tuple[str, ...]:
+        """Return the phases whose DDL was asked for."""
+        raise NotImplementedError
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Return the parser, with what changes nothing."""
+        parser = super().get_parser(prog_name)
+        only = parser.add_mutually_exclusive_group()
+        only.add_argument(
+            '--dry-run',
+            action='store_true',
+            help='say what would be done, and change nothing',
+        )
+        only.add_argument(
+            '--sql',
+            action='store_true',
+            help="print the DDL for the server's own client; the server is"
+            ' not asked, and rows are not in it',
+        )
+        return parser
+
+    def run(self, parsed_args: Any) -> int:
+        """Run it, or print the script of it."""
+        if not parsed_args.sql:
+            return super().run(parsed_args)
+        return base.guarded(
+            lambda: self._print_script(parsed_args),
+            self.app.options.debug,
+            self.FAILED,
+        )
+
+    def _print_script(self, parsed_args: Any) -> int:
+        dialect = engine.dialect_of(self.app.conf.database.connection)
+        for phase in self.script_phases(parsed_args):
+            print(schema.script(dialect, phase), file=self.app.stdout)
+        return exits.DONE
+
+
 _PHASES = ('expand', 'migrate', 'contract')
 
 #: Options that only migrate reads.
@@ -166,7 +210,7 @@ _OF_MIGRATE = (
 )
 
 
-class Upgrade(outcome.OutcomeCommand):
+class Upgrade(_Changing):
     """Bring a Nova cell database over: expand, migrate, contract.
 
     Without an option all three are done, which is for a service that is
@@ -224,11 +268,36 @@ examples:
         # An argument that makes no sense must not change anything.
         self._require_used(parsed_args, chosen)
         meanings = mapping.meanings_with(parsed_args.map or ())
+        if parsed_args.dry_run:
+            engine.require_file(self.app.conf.database.connection)
+        run = self._plan if parsed_args.dry_run else self._run
         for name in chosen or _PHASES:
-            for came_to in self._run(name, parsed_args, meanings):
+            for came_to in run(name, parsed_args, meanings):
                 yield came_to
                 if came_to.code:
                     return
+
+    def _plan(
+        self, phase: str, parsed_args: Any, meanings: mapping.Meanings
+    ) -> Iterator[outcome.Outcome]:
+        """Yield what a phase would do."""
+        alone = any(getattr(parsed_args, name) for name in _PHASES)
+        if phase == 'expand':
+            yield plan.expand(self.database)
+        elif phase == 'migrate':
+            yield plan.migrate(self.database, meanings, parsed_args, alone)
+        else:
+            yield plan.contract(self.database, alone)
+
+    def script_phases(self, parsed_args: Any) -> tuple[str, ...]:
+        """Return the one phase that was asked for; it must have DDL."""
+        for name in ('expand', 'contract'):
+            if getattr(parsed_args, name):
+                return (name,)
+        self.wrong_call(
+            '--sql is for --expand or --contract: rows are migrated between'
+            ' them, by --migrate without --sql'
+        )
 
     def _require_used(self, parsed_args: Any, chosen: list[str]) -> None:
         """Refuse an option that the chosen phase does not read."""
@@ -336,7 +405,7 @@ def _named(left: list[census.Count]) -> tuple[str, ...]:
     )
 
 
-class Restore(outcome.OutcomeCommand):
+class Restore(_Changing):
     """Go back: give every row the string that it had, byte for byte."""
 
     FAILED = exits.UPGRADE_ERROR
@@ -355,6 +424,10 @@ class Restore(outcome.OutcomeCommand):
 
     def outcomes(self, parsed_args: Any) -> Iterator[outcome.Outcome]:
         """Allow legacy rows again, write them, and remove the columns."""
+        if parsed_args.dry_run:
+            engine.require_file(self.app.conf.database.connection)
+            yield from plan.restore(self.database, parsed_args)
+            return
         if engine.needs_expand(self.database.engine):
             yield from self._remove_rest(parsed_args)
             return
@@ -362,6 +435,10 @@ class Restore(outcome.OutcomeCommand):
         yield restored
         if parsed_args.drop_columns and restored.code == exits.DONE:
             yield self._drop_columns()
+
+    def script_phases(self, parsed_args: Any) -> tuple[str, ...]:
+        """Return what is restored of the schema."""
+        return ('drop-columns',) if parsed_args.drop_columns else ('restore',)
 
     def _restore(self, parsed_args: Any) -> outcome.Outcome:
         before = schema.present(self.database)

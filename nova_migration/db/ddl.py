@@ -76,7 +76,7 @@ def add_columns(op: Operations, table: sa.Table) -> None:
 
 
 def _added(op: Operations, column: sa.Column[Any]) -> str:
-    return f'ADD COLUMN IF NOT EXISTS {_spell(op, column)}'
+    return f'ADD COLUMN IF NOT EXISTS {spell(op, column)}'
 
 
 def require_restored(connection: sa.Connection, held: bool = False) -> None:
@@ -120,7 +120,8 @@ def drop_columns(op: Operations, table: sa.Table) -> None:
         op.drop_column(table.name, name)
 
 
-def _spell(op: Operations, column: sa.Column[Any]) -> str:
+def spell(op: Operations, column: sa.Column[Any]) -> str:
+    """Return a column as CREATE TABLE has it."""
     holder = sa.Table('_', sa.MetaData(), column)
     text = schema.CreateColumn(holder.columns[column.name])
     return str(text.compile(dialect=op.get_context().dialect)).strip()
@@ -140,13 +141,19 @@ def create_index(op: Operations, index: sa.Index) -> None:
     assert table is not None
     if _index_is_valid(op, index):
         return
+    if _dialect(op) in MARIADB:
+        galera.wait_until_free(op.get_bind(), table.name, LOCK_TIMEOUT)
+    build_index(op, index)
+
+
+def build_index(op: Operations, index: sa.Index) -> None:
+    """Create an index beside live writers; what is there is not looked at."""
     dialect = _dialect(op)
     if dialect == 'postgresql':
         with op.get_context().autocommit_block():
             op.execute(f'DROP INDEX CONCURRENTLY IF EXISTS {index.name}')
             op.execute(_create(op, index, concurrently=True))
     elif dialect in MARIADB:
-        galera.wait_until_free(op.get_bind(), table.name, LOCK_TIMEOUT)
         op.execute(f'{_create(op, index)} ALGORITHM=INPLACE LOCK=NONE')
     else:
         op.execute(_create(op, index))
@@ -224,7 +231,7 @@ def add_check(op: Operations, table: sa.Table) -> None:
     text = _condition(op, table)
     name = models.constraint_name(table)
     if dialect in MARIADB:
-        state = _spell(op, models.added_columns()[0])
+        state = spell(op, models.added_columns()[0])
         _alter(op, table, [f'MODIFY COLUMN {state} CHECK ({text})'])
     elif dialect == 'postgresql':
         with op.get_context().autocommit_block():
@@ -245,6 +252,11 @@ def _condition(op: Operations, table: sa.Table) -> str:
     return str(clause)
 
 
+def check_of(op: Operations, table: sa.Table) -> tuple[str, str]:
+    """Return the name and the condition of contract's check."""
+    return models.constraint_name(table), _condition(op, table)
+
+
 def validate_check(op: Operations, table: sa.Table) -> None:
     """Make PostgreSQL look at the rows that were there before the check."""
     if _dialect(op) == 'postgresql':
@@ -260,7 +272,7 @@ def drop_check(op: Operations, table: sa.Table) -> None:
     dialect = _dialect(op)
     name = models.constraint_name(table)
     if dialect in MARIADB:
-        state = _spell(op, models.added_columns()[0])
+        state = spell(op, models.added_columns()[0])
         _alter(op, table, [f'MODIFY COLUMN {state}'])
     elif dialect == 'postgresql':
         # Outside of the revision's transaction, as it was added: contract

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 import contextlib
 import dataclasses
 import enum
+import pathlib
 import threading
 from typing import Any
 from typing import TypeVar
@@ -325,6 +326,27 @@ def _parse(url: str | sa.URL) -> sa.URL:
             reason=f'{name!r} is none of {", ".join(DIALECTS)}'
         )
     return parsed
+
+
+def dialect_of(url: str | sa.URL) -> str:
+    """Return SQLAlchemy's name of a URL's kind of server; nobody is asked.
+
+    :raises UnsupportedDatabase: as :func:`from_url`
+    """
+    return _parse(url).get_backend_name()
+
+
+def require_file(url: str | sa.URL) -> None:
+    """Refuse SQLite's file that is not there, which opening would make.
+
+    :raises DatabaseError: naming it
+    """
+    parsed = _parse(url)
+    name = parsed.database
+    if parsed.get_backend_name() != 'sqlite' or not name or ':' in name[:5]:
+        return
+    if not pathlib.Path(name).exists():
+        raise exception.DatabaseError(reason=f'There is no file {name}.')
 
 
 #: What an engine is not made with; nothing is read from a replica.

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import functools
+import io
 import pathlib
 from typing import Any
 
@@ -36,6 +37,7 @@ from nova_migration.db import ddl
 from nova_migration.db import engine as engine_mod
 from nova_migration.db import galera
 from nova_migration.db import models
+from nova_migration.db import script as script_mod
 
 VERSION_TABLE = 'nova_migration_alembic_version'
 EXPAND = 'expand'
@@ -204,6 +206,62 @@ def _parts(connection: sa.Connection, table: sa.Table) -> Iterator[str]:
         yield 'index'
     if ddl.has_check(connection, table):
         yield 'check'
+
+
+def statements(dialect: str, phase: str) -> tuple[str, ...]:
+    """Return what a phase may run, without what a client is told besides.
+
+    :param phase: as of :func:`script`
+    """
+    if dialect in script_mod.COPYING and phase != EXPAND:
+        said = '-- copy the table, with its check or columns changed'
+        return tuple(f'{said}: {table.name}' for table in models.TABLES)
+    lines = _alembic_script(dialect, phase).splitlines()
+    kept = (line for line in lines if not line.startswith('--'))
+    found = '\n'.join(kept).split(';\n')
+    return tuple(s.strip() + ';' for s in found if s.strip())
+
+
+def script(dialect: str, phase: str) -> str:
+    """Return a phase as SQL for the server's client, without asking a server.
+
+    :param dialect: SQLAlchemy's name of it
+    :param phase: ``expand``, ``contract``, ``restore`` or ``drop-columns``;
+        the last one needs the one before it first
+    :raises DatabaseError: SQLite would have to copy tables that are not known
+    """
+    if dialect in script_mod.COPYING and phase != EXPAND:
+        raise exception.DatabaseError(
+            reason=f'SQLite changes a check by copying the table, which a'
+            f' script of {phase} cannot know: run it without --sql.'
+        )
+    text = _alembic_script(dialect, phase)
+    first = script_mod.STOP_ON_ERROR.get(dialect)
+    return f'{first}\n\n{text}' if first else text
+
+
+def _alembic_script(dialect: str, phase: str) -> str:
+    made = config()
+    made.output_buffer = io.StringIO()
+    made.attributes['dialect'] = dialect
+    run, span = _spans()[phase]
+    run(made, span, sql=True)
+    text = made.output_buffer.getvalue()
+    if phase == 'drop-columns':
+        text += f'DROP TABLE IF EXISTS {VERSION_TABLE};\n'
+    return text
+
+
+def _spans() -> dict[str, tuple[Callable[..., None], str]]:
+    """Return for each phase what alembic runs, from where and to where."""
+    expanded, contracted, root = _head(EXPAND), _head(CONTRACT), _root()
+    up, down = alembic.command.upgrade, alembic.command.downgrade
+    return {
+        EXPAND: (up, expanded),
+        CONTRACT: (up, f'{expanded}:{contracted}'),
+        'restore': (down, f'{contracted}:{CONTRACT}@{root}'),
+        'drop-columns': (down, f'{expanded}:{root}'),
+    }
 
 
 def _scripts() -> ScriptDirectory:
