@@ -30,6 +30,7 @@ from nova_migration.cmd import progress
 from nova_migration.db import batches
 from nova_migration.db import census
 from nova_migration.db import engine
+from nova_migration.db import held as held_mod
 from nova_migration.db import mapping
 from nova_migration.db import schema
 from nova_migration.db import upgrade
@@ -69,10 +70,18 @@ class Work:
 
     :param changed: rows that were changed
     :param interrupted: whether the user ended it
+    :param held: what was left because somebody else holds it
     """
 
     changed: int = 0
     interrupted: bool = False
+    held: list[held_mod.Held] = dataclasses.field(default_factory=list)
+
+    @property
+    def left(self) -> str:
+        """What the last line says of held rows, if there are any."""
+        count = sum(each.count for each in self.held)
+        return f', {count} held by others' if count else ''
 
 
 def seconds(text: str) -> float:
@@ -104,6 +113,8 @@ def carry_out(
     with progress.stop_on_signal() as stop:
         for batch in progress.followed(begin(stop), total, verb):
             work.changed += batch.changed
+            if batch.held is not None:
+                work.held.append(batch.held)
             if stop.requested:
                 break
         work.interrupted = stop.requested
@@ -335,33 +346,48 @@ examples:
         self, parsed_args: Any, meanings: mapping.Meanings
     ) -> Iterator[outcome.Outcome]:
         engine.require_expanded(self.database.engine)
+        held = False
         if parsed_args.inconsistent:
-            yield self._settle(parsed_args)
+            settled = self._settle(parsed_args)
+            yield settled
+            if settled.code:
+                return
+            held = bool(settled.held)
         work = carry_out(
             lambda stop: upgrade.migrate(
                 self.database, meanings, manner=manner_of(parsed_args, stop)
             ),
-            upgrade.count(self.database, upgrade.is_legacy),
+            plan.asked_for(
+                parsed_args,
+                upgrade.count(self.database, upgrade.is_legacy),
+            ),
             'migrate',
         )
-        yield self._migrated(work, parsed_args)
+        yield self._migrated(work, parsed_args, held)
 
-    def _migrated(self, work: Work, parsed_args: Any) -> outcome.Outcome:
+    def _migrated(
+        self, work: Work, parsed_args: Any, held: bool
+    ) -> outcome.Outcome:
+        """Return what was done.
+
+        :param held: whether rows that could not be settled remain, too
+        """
         counts = census.take(self.database)
         remain = census.total(census.of_form(counts, census.Form.LEGACY))
         left = census.of_form(counts, *LEFT_ALONE)
         code = exits.NOT_MIGRATED if left else exits.DONE
-        code = exits.ROWS_REMAIN if remain else code
+        code = exits.ROWS_REMAIN if remain or held else code
         code = exits.INTERRUPTED if work.interrupted else code
         return outcome.Outcome(
             'migrate',
             f'migrate: {work.changed} made canonical, {remain} remain,'
-            f' {census.total(left)} left alone',
+            f' {census.total(left)} left alone{work.left}',
             work.changed > 0,
             work.changed,
             remain,
             tuple(left),
             self._next_phase(parsed_args),
+            held=tuple(work.held),
             below=_named(left) if code == exits.NOT_MIGRATED else (),
             code=code,
         )
@@ -388,10 +414,12 @@ examples:
         )
         return outcome.Outcome(
             'settle',
-            f'settle: {work.changed} inconsistent, their {believed} believed',
+            f'settle: {work.changed} inconsistent, their {believed} believed'
+            f'{work.left}',
             work.changed > 0,
             work.changed,
             next='migrate',
+            held=tuple(work.held),
             code=exits.INTERRUPTED if work.interrupted else exits.DONE,
         )
 
@@ -448,7 +476,10 @@ class Restore(_Changing):
             lambda stop: upgrade.restore(
                 self.database, manner=manner_of(parsed_args, stop)
             ),
-            upgrade.count(self.database, upgrade.is_canonical),
+            plan.asked_for(
+                parsed_args,
+                upgrade.count(self.database, upgrade.is_canonical),
+            ),
             'restore',
         )
         remain = upgrade.count(self.database, upgrade.is_canonical)
@@ -456,11 +487,12 @@ class Restore(_Changing):
         return outcome.Outcome(
             'restore',
             f'restore: {work.changed} given their string back,'
-            f' {remain} remain',
+            f' {remain} remain{work.left}',
             allowed or work.changed > 0,
             work.changed,
             remain,
             next='restore' if remain else None,
+            held=tuple(work.held),
             code=exits.INTERRUPTED if work.interrupted else code,
         )
 

@@ -32,6 +32,7 @@ from nova_migration.cmd import base
 from nova_migration.cmd import exits
 from nova_migration.db import census
 from nova_migration.db import errors
+from nova_migration.db import held as held_mod
 
 #: The format of who names none.
 LINES = 'lines'
@@ -52,6 +53,22 @@ class LeftAlone(columns.FormattableColumn[tuple[census.Count, ...]]):
             {**dataclasses.asdict(count), 'form': str(count.form)}
             for count in self._value
         ]
+
+
+class HeldRows(columns.FormattableColumn[tuple[held_mod.Held, ...]]):
+    """Rows that somebody holds: words in a table, fields elsewhere."""
+
+    def human_readable(self) -> str:
+        """Return the lines that name them."""
+        return '\n'.join(_lines_of(self._value))
+
+    def machine_readable(self) -> Any:
+        """Return plain values."""
+        return [dataclasses.asdict(each) for each in self._value]
+
+
+def _lines_of(held: tuple[held_mod.Held, ...]) -> Iterator[str]:
+    return (line for each in held for line in each.lines)
 
 
 class Statements(columns.FormattableColumn[Any]):
@@ -77,6 +94,7 @@ class Outcome:
     :param rows_remaining: how many rows the phase could still change
     :param left_alone: rows that need a decision
     :param next: the phase that comes next, if any does
+    :param held: rows that were left because somebody holds them
     :param statements: the DDL that would be run, of a dry run
     :param below: lines below the first one
     :param code: what the command exits with if no other phase follows
@@ -89,6 +107,7 @@ class Outcome:
     rows_remaining: int = 0
     left_alone: tuple[census.Count, ...] = ()
     next: str | None = None
+    held: tuple[held_mod.Held, ...] = ()
     statements: tuple[str, ...] = ()
     below: tuple[str, ...] = ()
     code: int = exits.DONE
@@ -106,12 +125,18 @@ class Outcome:
             'rows_remaining': self.rows_remaining,
             'left_alone': LeftAlone(self.left_alone),
             'next': self.next,
+            'held': HeldRows(self.held),
             'statements': Statements(self.statements),
         }
 
     def lines(self, database: str) -> Iterable[str]:
         """Return what people are told."""
-        return (f'{self.said} ({database})', *self.below, *self.statements)
+        return (
+            f'{self.said} ({database})',
+            *(f'  {line}' for line in _lines_of(self.held)),
+            *self.below,
+            *self.statements,
+        )
 
 
 COLUMNS = tuple(Outcome('', '', changed=False).row(''))

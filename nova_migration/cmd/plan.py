@@ -146,9 +146,10 @@ def _tables(counts: Iterable[census.Count]) -> tuple[str, ...]:
     return tuple(f'  {number} of {name}' for name, number in numbers.items())
 
 
-def _limited(number: int, parsed_args: Any) -> int:
+def asked_for(parsed_args: Any, count: int) -> int:
+    """Return how many rows of those that there are will be done."""
     most = parsed_args.max_count
-    return number if most is None else min(number, most)
+    return count if most is None else min(count, most)
 
 
 def migrate(
@@ -168,7 +169,7 @@ def migrate(
     settled = _settled(counts, parsed_args.inconsistent)
     rows = rows_of(settled, meanings)
     total = census.total(rows.changed)
-    number = _limited(total, parsed_args)
+    number = asked_for(parsed_args, total)
     code = exits.NOT_MIGRATED if rows.left else exits.DONE
     left = census.total(rows.left)
     return outcome.Outcome(
@@ -211,7 +212,7 @@ def restore(
 def _restored(database: engine.Database, parsed_args: Any) -> outcome.Outcome:
     having = [count for count in census.take(database) if count.state]
     total = census.total(having)
-    number = _limited(total, parsed_args)
+    number = asked_for(parsed_args, total)
     allowed = any(part.endswith(' check') for part in schema.present(database))
     return outcome.Outcome(
         'restore',

@@ -73,12 +73,34 @@ def stop_on_signal() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
+class Pauses:
+    """For how long it has been waited on purpose, and why the last time."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._reason = ''
+
+    def take(self, batch: upgrade.Batch) -> None:
+        """Add the pause before a batch."""
+        self._seconds += batch.paused
+        self._reason = batch.reason or self._reason
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """What a bar has to say of it, if there was a pause."""
+        return {'paused': str(self)} if self._seconds else {}
+
+    def __str__(self) -> str:
+        why = f' ({self._reason})' if self._reason else ''
+        return f'{self._seconds:.0f} s{why}'
+
+
 def followed(
     batches: Iterable[upgrade.Batch], total: int, verb: str
 ) -> Iterator[upgrade.Batch]:
     """Yield the batches and show how far they are.
 
-    :param total: how many rows there are to look at
+    :param total: how many rows there are to look at, or were asked for
     :param verb: what is done to them, such as ``migrate``
     """
     show = _bar if sys.stderr.isatty() else _lines
@@ -92,9 +114,16 @@ def _bar(
         tqdm_logging.logging_redirect_tqdm(),
         tqdm.tqdm(total=total, desc=verb, unit=' rows') as bar,
     ):
+        pauses = Pauses()
         for batch in batches:
-            bar.set_postfix({'batch': batch.seen}, refresh=False)
+            pauses.take(batch)
+            bar.set_postfix(
+                {'batch': batch.seen, **pauses.shown}, refresh=False
+            )
             bar.update(batch.seen)
+            # Without rows the bar sees no reason to be drawn again.
+            if batch.paused and not batch.seen:
+                bar.refresh()
             yield batch
 
 
@@ -102,18 +131,18 @@ def _lines(
     batches: Iterable[upgrade.Batch], total: int, verb: str
 ) -> Iterator[upgrade.Batch]:
     started = said = time.monotonic()
-    seen, paused = 0, 0.0
+    seen, pauses = 0, Pauses()
     for batch in batches:
         seen += batch.seen
-        paused += batch.paused
+        pauses.take(batch)
         now = time.monotonic()
         if now - said >= INTERVAL:
             said = now
             LOG.info(
-                '%s, batches of %s rows, paused for %.0f s',
+                '%s, batches of %s rows, paused for %s',
                 _line(verb, seen, total, now - started),
                 f'{batch.seen:,}',
-                paused,
+                pauses,
             )
         yield batch
 

@@ -13,6 +13,7 @@
 
 """``db``: every phase, every exit code, on every database."""
 
+import contextlib
 import csv
 import io
 import json
@@ -628,7 +629,89 @@ class NoTablesTest(cmd_test.CommandTest):
         self.assertEqual(exits.EXPAND_NEEDED, self.manage('db', 'check').code)
 
 
+_RETURNS = 'nova_migration.db.batches.RETURNS'
+_INTERVAL = 'nova_migration.cmd.progress.INTERVAL'
 _SETTLE = 'nova_migration.db.upgrade.settle'
+
+
+@base.on_every_database
+class HeldRowsTest(NovaDatabase):
+    """Rows that another session has locked."""
+
+    backends = ('mysql', 'postgresql')
+
+    def setUp(self):
+        super().setUp()
+        self.useFixture(fixtures.MonkeyPatch(_RETURNS, (0.0,)))
+        self.work('db', 'upgrade', '--expand')
+        self.ids = self.fill(*[(KIND, MACHINES[KIND].table.start.legacy)] * 3)
+
+    @contextlib.contextmanager
+    def held(self, row_id):
+        """Have another session hold a row."""
+        table = models.MIGRATIONS
+        with self.open().engine.connect() as connection:
+            connection.execute(
+                table.update()
+                .where(table.c.id == row_id)
+                .values(dest_host='x')
+            )
+            yield
+            connection.rollback()
+
+    def test_there_and_back(self):
+        """Rows remain, and are named; the next run does them."""
+        row_id = self.ids[1]
+        for command, line in (
+            (
+                ('upgrade', '--migrate'),
+                '2 made canonical, 1 remain, 0 left alone',
+            ),
+            (('restore',), 'string back, 1 remain'),
+        ):
+            with self.held(row_id):
+                result = self.work('db', *command, code=exits.ROWS_REMAIN)
+            self.assertIn(f'{line}, 1 held by others (', result.out)
+            self.assertIn(f'  held in migrations: 1 (id {row_id})', result.out)
+            self.assertIn('    by session ', result.out)
+            result = self.work('db', *command)
+            self.assertNotIn('held', result.out)
+
+    def test_all_phases(self):
+        """Contract is not begun while a row is held."""
+        with self.held(self.ids[0]):
+            result = self.work('db', 'upgrade', code=exits.ROWS_REMAIN)
+        self.assertNotIn('contract', result.out)
+
+    def test_settle(self):
+        """A row that could not be settled remains; it is not unknown."""
+        with self.db.engine.begin() as connection:
+            connection.execute(
+                models.MIGRATIONS.update().values(state=STATE, status='x')
+            )
+        command = ('db', 'upgrade', '--migrate', '--inconsistent=state')
+        with self.held(self.ids[0]):
+            result = self.work(*command, code=exits.ROWS_REMAIN)
+        self.assertIn('settle: 2 inconsistent', result.out)
+        self.assertNotIn('--map', result.out)
+        self.work(*command)
+
+
+@base.on_every_database
+class AskedForTest(NovaDatabase):
+    """How far a run is."""
+
+    def test_max_count(self):
+        """It is all of what was asked for, not a part of the table."""
+        self.useFixture(fixtures.MonkeyPatch(_INTERVAL, 0))
+        self.fill(*[(KIND, MACHINES[KIND].table.start.legacy)] * 10)
+        self.work('db', 'upgrade', '--expand')
+        for command in (('upgrade', '--migrate'), ('restore',)):
+            result = self.work(
+                'db', *command, '--max-count=4', code=exits.ROWS_REMAIN
+            )
+            self.assertIn(': 4 of 4 rows', result.err)
+            self.work('db', *command[:1])
 
 
 class OddRowsTest(NovaDatabase, base.DatabaseTest, test_base.TestCase):

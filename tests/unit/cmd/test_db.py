@@ -18,8 +18,10 @@ import os
 import signal
 
 from nova_migration.cmd import db
+from nova_migration.cmd import plan
 from nova_migration.cmd import progress
 from nova_migration.db import batches
+from nova_migration.db import held
 from nova_migration.db import upgrade
 from tests import base
 
@@ -81,6 +83,24 @@ class CarryOutTest(base.TestCase):
 
         self.assertTrue(db.carry_out(working, 0, 'migrate').interrupted)
 
+    def test_held_rows(self):
+        """What is held is kept, table by table, and counted."""
+        left = [
+            held.Held('migrations', (1, 4), 2),
+            held.Held('shadow_migrations', (3,), 1),
+        ]
+        work = db.carry_out(
+            lambda _stop: [
+                batch(),
+                *(upgrade.Batch(e.table, 0, 0, 4, held=e) for e in left),
+            ],
+            13,
+            'migrate',
+        )
+        self.assertEqual(db.Work(changed=10, held=left), work)
+        self.assertEqual(', 3 held by others', work.left)
+        self.assertEqual('', db.Work().left)
+
 
 class NumbersTest(base.TestCase):
     """Numbers from the command line."""
@@ -126,3 +146,9 @@ class NumbersTest(base.TestCase):
         self.assertEqual(
             batches.Manner(wait=stop.wait), db.manner_of(args, stop)
         )
+
+    def test_asked_for(self):
+        """Progress is that of what was asked for, if there is so much."""
+        for most, total in ((None, 10), (3, 3), (30, 10)):
+            args = argparse.Namespace(max_count=most)
+            self.assertEqual(total, plan.asked_for(args, 10))

@@ -82,6 +82,26 @@ class FollowedTest(base.TestCase):
         self.assertTrue(first.endswith('batches of 5 rows, paused for 2 s'))
         self.assertTrue(second.endswith('paused for 4 s'))
 
+    def test_why_is_told(self):
+        """A line and a bar say why it was waited the last time."""
+        self.useFixture(fixtures.MonkeyPatch(_INTERVAL, 0))
+        work = [
+            upgrade.Batch('migrations', 5, 5, 5),
+            upgrade.Batch(
+                'migrations', 0, 0, 9, paused=2.0, reason='rows are held'
+            ),
+        ]
+        bar = _Terminal()
+        for stream in (io.StringIO(), bar):
+            with contextlib.redirect_stderr(stream):
+                list(progress.followed(work, 10, 'migrate'))
+        self.assertIn('paused for 2 s (rows are held)', self.log.output)
+        self.assertIn('paused=2 s (rows are held)', bar.getvalue())
+
+    def test_no_pause(self):
+        """A bar has nothing to say of pauses where there were none."""
+        self.assertNotIn('paused', self.follow(_Terminal()))
+
     def test_lines_are_an_interval_apart(self):
         """Work that is done within the interval says nothing."""
         self.follow(io.StringIO())
