@@ -271,6 +271,30 @@ class LegacyRowRefused(DatabaseError):
     )
 
 
+class AnotherAtWork(DatabaseError):
+    """Another command changes the same database at the same time.
+
+    ``reason`` says which, since when and from where, as far as is known.
+    """
+
+    msg_fmt = (
+        "Another 'db upgrade' or 'db restore' is at work on %(url)s:"
+        ' %(reason)s. Nothing is lost by that: run the command again when it'
+        ' has ended, or wait for it with --wait SECONDS.'
+    )
+
+
+class RestoreAtWork(AnotherAtWork):
+    """A state was written while the columns for it are being removed."""
+
+    msg_fmt = (
+        "A 'db restore --drop-columns' is at work on %(url)s: no row may be"
+        ' given a state now. Set [nova_migration] status_format = legacy for'
+        " every service; where that command was killed, 'db restore"
+        " --drop-columns' ends what it began, and 'db upgrade' takes it back."
+    )
+
+
 class LockTimeout(DatabaseError):
     """A long transaction holds the table that DDL needs for a moment."""
 

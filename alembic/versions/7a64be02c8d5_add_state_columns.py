@@ -20,6 +20,7 @@ from alembic import op
 
 from nova_migration.db import adopt
 from nova_migration.db import ddl
+from nova_migration.db import fence
 from nova_migration.db import models
 from nova_migration.db import script
 
@@ -43,7 +44,9 @@ def downgrade() -> None:
     if op.get_context().as_sql:
         script.revert_expand(op)
         return
-    ddl.require_restored(op.get_bind(), held=True)
-    ddl.drop_index(op, models.STATE_INDEX)
-    for table in models.TABLES:
-        ddl.drop_columns(op, table)
+    with fence.around(op) as around:
+        ddl.require_restored(op.get_bind())
+        ddl.lock_tables(op)
+        ddl.drop_index(op, models.STATE_INDEX)
+        for table in around.tables:
+            ddl.drop_columns(op, table, around.name)

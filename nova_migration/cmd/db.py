@@ -346,6 +346,7 @@ examples:
         self, parsed_args: Any, meanings: mapping.Meanings
     ) -> Iterator[outcome.Outcome]:
         engine.require_expanded(self.database.engine)
+        schema.take_back(self.database)
         held = False
         if parsed_args.inconsistent:
             settled = self._settle(parsed_args)
@@ -550,6 +551,12 @@ class Census(base.DatabaseCommand, lister.Lister):
         )
 
 
+_FENCED = (
+    "  'db restore --drop-columns' is at work, or was killed: no row may be"
+    ' given a state until it has ended, or db upgrade takes it back'
+)
+
+
 class Check(outcome.OutcomeCommand):
     """Say which phase of the upgrade is next."""
 
@@ -558,7 +565,10 @@ class Check(outcome.OutcomeCommand):
         nova = release.beside()
         if nova.version is not None:
             print(nova.described, file=self.app.stderr)
-        yield _what_is_next(self.database)
+        found = _what_is_next(self.database)
+        if schema.is_fenced(self.database):
+            found = dataclasses.replace(found, below=(_FENCED,))
+        yield found
 
 
 def _what_is_next(database: engine.Database) -> outcome.Outcome:

@@ -59,7 +59,10 @@ them on. Try it without anything: nova-migration-manage demo."""
 HEARD = (
     'nova_migration.cmd',
     'nova_migration.db.batches',
+    'nova_migration.db.exclusive',
+    'nova_migration.db.fence',
     'nova_migration.db.load',
+    'nova_migration.db.schema',
 )
 
 _LEVELS = {0: logging.ERROR, 1: logging.INFO, 2: logging.INFO}

@@ -79,21 +79,28 @@ def _added(op: Operations, column: sa.Column[Any]) -> str:
     return f'ADD COLUMN IF NOT EXISTS {spell(op, column)}'
 
 
-def require_restored(connection: sa.Connection, held: bool = False) -> None:
+def look_anew(connection: sa.Connection) -> None:
+    """Have what is read next see what was committed until now.
+
+    MariaDB reads on in the snapshot that a transaction began with, and not
+    each statement of DDL that a run asks for is sent: what is there already
+    ends no transaction.
+    """
+    if connection.dialect.name in MARIADB:
+        connection.exec_driver_sql('COMMIT')
+
+
+def require_restored(connection: sa.Connection) -> None:
     """Refuse to remove states that rows still have.
 
-    :param held: let nobody write one until the transaction ends. SQLite does
-        that anyway; MariaDB, whose DDL is no part of a transaction, leaves a
-        moment for it.
     :raises CanonicalRowsRemain: with the table and a count
     """
-    # The shadow table is read from end to end, and locked before the other
-    # one is: only the archiver waits for that.
+    look_anew(connection)
+    # The rows that were archived are what is forgotten most easily.
     for table in reversed(models.TABLES):
         if 'state' not in _columns_if_any(connection, table):
             continue
-        if held and connection.dialect.name == 'postgresql':
-            connection.exec_driver_sql(f'LOCK TABLE {table.name}')
+        if connection.dialect.name == 'postgresql':
             # The index knows at once that there is none.
             connection.exec_driver_sql('SET LOCAL enable_seqscan = off')
         canonical = table.c.state.is_not(None)
@@ -109,22 +116,48 @@ def _columns_if_any(connection: sa.Connection, table: sa.Table) -> set[str]:
     return column_names(connection, table)
 
 
-def drop_columns(op: Operations, table: sa.Table) -> None:
-    """Remove the columns of ours that are there."""
-    present = column_names(op.get_bind(), table)
-    names = [c.name for c in models.added_columns() if c.name in present]
-    if _dialect(op) in MARIADB:
-        _alter(op, table, (f'DROP COLUMN IF EXISTS {name}' for name in names))
+def drop_columns(op: Operations, table: sa.Table, fence: str) -> None:
+    """Remove the columns of ours that are there, and the fence around them.
+
+    They are dropped by the statement that takes the fence down, which fails
+    where somebody has taken it down before.
+
+    :param fence: its name; see :mod:`nova_migration.db.fence`
+    """
+    if _dialect(op) == 'sqlite':
+        present = column_names(op.get_bind(), table)
+        for column in models.added_columns():
+            if column.name in present:
+                op.drop_column(table.name, column.name)
         return
-    for name in names:
-        op.drop_column(table.name, name)
+    kind = 'COLUMN' if _dialect(op) in MARIADB else 'CONSTRAINT'
+    ours = (c.name for c in models.added_columns())
+    drops = (f'DROP COLUMN IF EXISTS {name}' for name in ours)
+    alter(op.get_bind(), table, (f'DROP {kind} {fence}', *drops))
+
+
+def lock_tables(op: Operations) -> None:
+    """Have both tables of PostgreSQL's until the transaction ends.
+
+    The shadow table first: only the archiver waits for that, and nobody for
+    the other table while it is waited for.
+    """
+    if _dialect(op) == 'postgresql':
+        for table in reversed(models.TABLES):
+            if sa.inspect(op.get_bind()).has_table(table.name):
+                op.execute(f'LOCK TABLE {table.name}')
+
+
+def spelled(dialect: sa.Dialect, column: sa.Column[Any]) -> str:
+    """Return a column as a server's DDL has it."""
+    holder = sa.Table('_', sa.MetaData(), column)
+    text = schema.CreateColumn(holder.columns[column.name])
+    return str(text.compile(dialect=dialect)).strip()
 
 
 def spell(op: Operations, column: sa.Column[Any]) -> str:
     """Return a column as CREATE TABLE has it."""
-    holder = sa.Table('_', sa.MetaData(), column)
-    text = schema.CreateColumn(holder.columns[column.name])
-    return str(text.compile(dialect=op.get_context().dialect)).strip()
+    return spelled(op.get_context().dialect, column)
 
 
 def _alter(op: Operations, table: sa.Table, changes: Iterable[str]) -> None:
@@ -133,6 +166,32 @@ def _alter(op: Operations, table: sa.Table, changes: Iterable[str]) -> None:
     if text:
         galera.wait_until_free(op.get_bind(), table.name, LOCK_TIMEOUT)
         op.execute(f'ALTER TABLE {table.name} {text}, ALGORITHM=INSTANT')
+
+
+def alter(
+    connection: sa.Connection, table: sa.Table, changes: Iterable[str]
+) -> None:
+    """Run an ALTER as a part of no revision, on the servers' databases."""
+    text = ', '.join(changes)
+    if not text:
+        return
+    if connection.dialect.name in MARIADB:
+        galera.wait_until_free(connection, table.name, LOCK_TIMEOUT)
+        text += ', ALGORITHM=INSTANT'
+    connection.exec_driver_sql(f'ALTER TABLE {table.name} {text}')
+
+
+@contextlib.contextmanager
+def outside(op: Operations) -> Iterator[sa.Connection]:
+    """Run DDL that holds whatever becomes of the revision.
+
+    MariaDB commits it anyway.
+    """
+    if _dialect(op) == 'postgresql':
+        with op.get_context().autocommit_block():
+            yield op.get_bind()
+    else:
+        yield op.get_bind()
 
 
 def create_index(op: Operations, index: sa.Index) -> None:
@@ -179,10 +238,7 @@ def _create(
 def _index_is_valid(op: Operations, index: sa.Index) -> bool:
     """Return whether the index is there; a killed build leaves it invalid."""
     connection = op.get_bind()
-    table = index.table
-    assert table is not None
-    found = sa.inspect(connection).get_indexes(table.name)
-    if index.name not in {row['name'] for row in found}:
+    if not has_index(connection, index):
         return False
     if connection.dialect.name != 'postgresql':
         return True
@@ -192,12 +248,19 @@ def _index_is_valid(op: Operations, index: sa.Index) -> bool:
     return bool(connection.scalar(query, {'name': index.name}))
 
 
+def has_index(connection: sa.Connection, index: sa.Index) -> bool:
+    """Return whether an index is there, whole or not."""
+    table = index.table
+    assert table is not None
+    found = sa.inspect(connection).get_indexes(table.name)
+    return index.name in {row['name'] for row in found}
+
+
 def drop_index(op: Operations, index: sa.Index) -> None:
     """Remove an index if it is there."""
     table = index.table
     assert table is not None
-    found = sa.inspect(op.get_bind()).get_indexes(table.name)
-    if index.name in {row['name'] for row in found}:
+    if has_index(op.get_bind(), index):
         galera.wait_until_free(op.get_bind(), table.name, LOCK_TIMEOUT)
         op.drop_index(str(index.name), table_name=table.name, if_exists=True)
 
@@ -289,6 +352,7 @@ def require_canonical(connection: sa.Connection) -> None:
 
     :raises LegacyRowsRemain: with a count and examples
     """
+    look_anew(connection)
     for table in models.TABLES:
         rows = connection.execute(_not_canonical(table)).all()
         if rows:

@@ -182,6 +182,8 @@ def _explain(engine: sa.Engine, error: Exception) -> None:
         raise errors.lost(engine.url, error) from error
     if errors.is_of_connecting(error):
         raise errors.unavailable(engine.url, error) from error
+    if errors.is_our_fence(error):
+        raise exception.RestoreAtWork(url=errors.shown(engine.url)) from error
     if errors.is_our_check(error):
         raise exception.LegacyRowRefused() from error
     if needs_expand(engine):

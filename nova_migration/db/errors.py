@@ -153,6 +153,32 @@ def is_our_check(error: Exception) -> bool:
     )
 
 
+def is_our_fence(error: Exception) -> bool:
+    """Tell what keeps states out while the columns are removed."""
+    return models.FENCE in first_line(error)
+
+
+#: What MariaDB and PostgreSQL say when a schema is not as it was a moment ago:
+#: something is there, or is gone, or is being changed.
+_MARIADB_CHANGED = (1050, 1060, 1061, 1062, 1091, 1684)
+_POSTGRESQL_CHANGED = ('23505', '40P01', '42701', '42704', '42710', '42P07')
+
+
+def is_beside_ddl(error: BaseException) -> bool:
+    """Tell that somebody else changed the schema in the same moment.
+
+    Our own DDL looks before it speaks, so only who came in between can make
+    a server say this.
+    """
+    origin = origin_of(error)
+    sqlstate = getattr(origin, 'pgcode', None)
+    return (
+        code_of(error) in _MARIADB_CHANGED
+        or sqlstate in _POSTGRESQL_CHANGED
+        or 'concurrently updated' in str(origin)
+    )
+
+
 def first_line(error: BaseException) -> str:
     """Return what an error says, without the SQL and the links below it."""
     origin = origin_of(error)

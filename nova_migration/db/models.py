@@ -35,6 +35,9 @@ _CHANGED_AT = sa.DateTime().with_variant(
     mysql.DATETIME(fsp=6), 'mysql', 'mariadb'
 )
 
+#: What the names of fences begin with; see :mod:`nova_migration.db.fence`.
+FENCE = 'nova_migration_restore'
+
 INDEX = 'migrations_state_and_state_changed_at_idx'
 
 

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 import contextlib
 import functools
 import io
+import logging
 import pathlib
 from typing import Any
 
@@ -28,16 +29,23 @@ import alembic.command
 import alembic.config
 from alembic.runtime import migration
 from alembic.script import ScriptDirectory
+import alembic.util
+from oslo_db import exception as db_exc
 import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
 
 import nova_migration
 from nova_migration import exception
 from nova_migration.db import adopt
 from nova_migration.db import ddl
 from nova_migration.db import engine as engine_mod
+from nova_migration.db import errors
+from nova_migration.db import fence
 from nova_migration.db import galera
 from nova_migration.db import models
 from nova_migration.db import script as script_mod
+
+LOG = logging.getLogger(__name__)
 
 VERSION_TABLE = 'nova_migration_alembic_version'
 EXPAND = 'expand'
@@ -89,8 +97,38 @@ def _connected(database: engine_mod.Database) -> Iterator[sa.Connection]:
 def _run(
     database: engine_mod.Database, command: Callable[..., None], target: str
 ) -> None:
-    with _connected(database) as connection:
+    with _connected(database) as connection, _alone(database):
         command(config(connection), target)
+
+
+@contextlib.contextmanager
+def _alone(database: engine_mod.Database) -> Iterator[None]:
+    """Say so where another command has come in between.
+
+    That is possible for programs that hold no lock, and for commands on two
+    nodes of a Galera cluster, where a lock is known to one node only.
+    """
+    try:
+        yield
+    except (db_exc.DBError, sa_exc.DBAPIError) as error:
+        if not errors.is_beside_ddl(error):
+            raise
+        raise _another(database, error) from error
+    except alembic.util.CommandError as error:
+        # It has no class of its own, unlike what is wrong with revisions.
+        if 'expected to match one row' not in str(error):
+            raise
+        raise _another(database, error) from error
+
+
+def _another(
+    database: engine_mod.Database, error: Exception
+) -> exception.AnotherAtWork:
+    return exception.AnotherAtWork(
+        url=errors.shown(database.engine.url),
+        reason=f'it has changed the schema meanwhile'
+        f' ({errors.first_line(error)})',
+    )
 
 
 def expand(database: engine_mod.Database) -> None:
@@ -105,7 +143,8 @@ def expand(database: engine_mod.Database) -> None:
     # be left as it was.
     with database.transaction() as connection:
         adopt.check(connection)
-    if is_expanded(database) and engine_mod.needs_expand(database.engine):
+    take_back(database)
+    if _is_stamped(database, EXPAND) and not is_expanded(database):
         _run(
             database,
             functools.partial(alembic.command.stamp, purge=True),
@@ -122,36 +161,72 @@ def contract(database: engine_mod.Database) -> None:
     :raises LockTimeout: somebody held a table for too long
     """
     engine_mod.require_expanded(database.engine)
+    take_back(database)
+    if _is_stamped(database, CONTRACT) and not is_contracted(database):
+        # Somebody has removed a check; who runs this wants both.
+        revert_contract(database)
     _run(database, alembic.command.upgrade, f'{CONTRACT}@head')
 
 
 def revert_contract(database: engine_mod.Database) -> None:
     """Let legacy rows be written again; nothing to do is no error."""
-    if not is_contracted(database):
-        if not _has_checks(database):
+    take_back(database)
+    if not _is_stamped(database, CONTRACT):
+        if not any(_checks(database)):
             return
         # What a killed contract has added is not in the version table yet.
         _run(database, alembic.command.stamp, f'{CONTRACT}@head')
     _run(database, alembic.command.downgrade, f'{CONTRACT}@{_root()}')
 
 
-def _has_checks(database: engine_mod.Database) -> bool:
-    with database.transaction() as connection:
-        return any(
-            ddl.has_check(connection, table)
+def _checks(database: engine_mod.Database) -> list[bool]:
+    """Return for each table whether contract's check is there."""
+    with database.transaction() as connection, galera.caught_up(connection):
+        return [
+            sa.inspect(connection).has_table(table.name)
+            and ddl.has_check(connection, table)
             for table in models.TABLES
-            if sa.inspect(connection).has_table(table.name)
+        ]
+
+
+def is_fenced(database: engine_mod.Database) -> bool:
+    """Return whether a restore that removes our columns keeps states out.
+
+    It may be at work, or have been killed.
+    """
+    with database.transaction() as connection, galera.caught_up(connection):
+        return any(
+            fence.standing(connection, table) for table in models.TABLES
         )
+
+
+def take_back(database: engine_mod.Database) -> None:
+    """Take down the fences that killed runs have left.
+
+    A run that is still at work will find its own gone, and drop nothing.
+    """
+    if not is_fenced(database):
+        return
+    LOG.warning(
+        "Taking back what a 'db restore --drop-columns' has begun and not"
+        ' ended: rows may have states again.'
+    )
+    with _connected(database) as connection:
+        for table in models.TABLES:
+            with connection.begin():
+                names = fence.standing(connection, table)
+                fence.take_down(connection, table, *names)
 
 
 def revert_expand(database: engine_mod.Database) -> None:
     """Remove our columns, index and version table, as far as they are there.
 
     :raises CanonicalRowsRemain: their states would be lost
+    :raises AnotherAtWork: somebody has taken the fence down meanwhile
     """
     require_restored(database)
     # What a killed expand has added is not in the version table yet.
-    if not is_expanded(database):
+    if not _is_stamped(database, EXPAND):
         _run(database, alembic.command.stamp, f'{EXPAND}@head')
     _run(database, alembic.command.downgrade, 'base')
     table = sa.Table(VERSION_TABLE, sa.MetaData())
@@ -170,7 +245,7 @@ def require_restored(database: engine_mod.Database) -> None:
 
 def is_begun(database: engine_mod.Database) -> bool:
     """Return whether anything of ours is in the database."""
-    with database.transaction() as connection:
+    with database.transaction() as connection, galera.caught_up(connection):
         if sa.inspect(connection).has_table(VERSION_TABLE):
             return True
         ours = {column.name for column in models.added_columns()}
@@ -304,14 +379,30 @@ def applied(database: engine_mod.Database) -> set[str]:
     } | set(current(database))
 
 
+def _is_stamped(database: engine_mod.Database, branch: str) -> bool:
+    return _head(branch) in applied(database)
+
+
 def is_expanded(database: engine_mod.Database) -> bool:
-    """Return whether every expand revision has been run."""
-    return _head(EXPAND) in applied(database)
+    """Return whether every expand revision has been run.
+
+    What it has added must be there, too: another command may have removed it
+    while the revision was run.
+    """
+    if not _is_stamped(database, EXPAND):
+        return False
+    if engine_mod.needs_expand(database.engine):
+        return False
+    with database.transaction() as connection, galera.caught_up(connection):
+        return ddl.has_index(connection, models.STATE_INDEX)
 
 
 def is_contracted(database: engine_mod.Database) -> bool:
-    """Return whether every contract revision has been run."""
-    return _head(CONTRACT) in applied(database)
+    """Return whether every contract revision has been run.
+
+    Both checks must be there, too, as with :func:`is_expanded`.
+    """
+    return _is_stamped(database, CONTRACT) and all(_checks(database))
 
 
 def heads() -> dict[str, Any]:
