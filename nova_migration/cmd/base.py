@@ -14,12 +14,14 @@
 
 import argparse
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 import datetime
 import functools
 import logging
 import sys
 import textwrap
+import types
 from typing import Any
 from typing import NoReturn
 
@@ -187,12 +189,20 @@ def on_one_line(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
+#: The exit codes of errors that have one of their own.
+Codes = Mapping[type[Exception], int]
+
+
 def guarded(
-    run: Callable[[], int], debug: bool, failed: int = exits.ERROR
+    run: Callable[[], int],
+    debug: bool,
+    failed: int = exits.ERROR,
+    codes: Codes = types.MappingProxyType({}),
 ) -> int:
     """Run a command; an error is one line, a traceback only for --debug.
 
     :param failed: the exit code for an error
+    :param codes: those of some
     """
     try:
         return run()
@@ -207,7 +217,8 @@ def guarded(
             LOG.exception('The command failed.')
         else:
             LOG.error(one_line(error))
-        return failed
+        own = (code for kind, code in codes.items() if isinstance(error, kind))
+        return next(own, failed)
 
 
 def _exit_codes(name: str) -> str:
@@ -230,6 +241,9 @@ class GuardedCommand(command.Command):
     #: The exit code for an error.
     FAILED = exits.ERROR
 
+    #: Those of errors that have one of their own.
+    CODES: Codes = types.MappingProxyType({})
+
     #: Shown below the options of --help, as it is.
     EXAMPLES = ''
 
@@ -250,6 +264,7 @@ class GuardedCommand(command.Command):
             lambda: super(GuardedCommand, self).run(parsed_args) or 0,
             self.app.options.debug,
             self.FAILED,
+            self.CODES,
         )
 
 

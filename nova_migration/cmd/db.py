@@ -16,12 +16,15 @@ import argparse
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+import contextlib
 import dataclasses
 import math
+import types
 from typing import Any
 
 from cliff import lister
 
+from nova_migration import exception
 from nova_migration.cmd import base
 from nova_migration.cmd import exits
 from nova_migration.cmd import outcome
@@ -30,6 +33,7 @@ from nova_migration.cmd import progress
 from nova_migration.db import batches
 from nova_migration.db import census
 from nova_migration.db import engine
+from nova_migration.db import exclusive
 from nova_migration.db import held as held_mod
 from nova_migration.db import mapping
 from nova_migration.db import schema
@@ -166,9 +170,13 @@ def manner_of(parsed_args: Any, stop: progress.Stop) -> batches.Manner:
 
 
 class _Changing(outcome.OutcomeCommand):
-    """A command that can say beforehand what it would do."""
+    """A command that is alone with its database, or changes nothing."""
 
     FAILED = exits.UPGRADE_ERROR
+    CODES = types.MappingProxyType({exception.AnotherAtWork: exits.AT_WORK})
+
+    #: What others are told of this one.
+    COMMAND: exclusive.Command
 
     def script_phases(self, parsed_args: Any) -> tuple[str, ...]:
         """Return the phases whose DDL was asked for."""
@@ -177,6 +185,14 @@ class _Changing(outcome.OutcomeCommand):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser, with what changes nothing."""
         parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--wait',
+            type=seconds,
+            metavar='SECONDS',
+            default=0.0,
+            help='wait for another upgrade or restore that is at work'
+            f' (default: exit with {exits.AT_WORK})',
+        )
         only = parser.add_mutually_exclusive_group()
         only.add_argument(
             '--dry-run',
@@ -200,6 +216,19 @@ class _Changing(outcome.OutcomeCommand):
             self.app.options.debug,
             self.FAILED,
         )
+
+    @contextlib.contextmanager
+    def alone(self, parsed_args: Any) -> Iterator[None]:
+        """Keep others from changing the database that is to be changed.
+
+        :raises AnotherAtWork: they do already
+        """
+        if parsed_args.dry_run:
+            engine.require_file(self.app.conf.database.connection)
+            yield
+            return
+        with exclusive.hold(self.database, self.COMMAND, parsed_args.wait):
+            yield
 
     def _print_script(self, parsed_args: Any) -> int:
         dialect = engine.dialect_of(self.app.conf.database.connection)
@@ -229,7 +258,7 @@ class Upgrade(_Changing):
     guide.
     """
 
-    FAILED = exits.UPGRADE_ERROR
+    COMMAND = exclusive.Command.UPGRADE
     EXAMPLES = """
 examples:
   nova-migration-manage --config-file nova.conf db upgrade --expand
@@ -279,14 +308,13 @@ examples:
         # An argument that makes no sense must not change anything.
         self._require_used(parsed_args, chosen)
         meanings = mapping.meanings_with(parsed_args.map or ())
-        if parsed_args.dry_run:
-            engine.require_file(self.app.conf.database.connection)
         run = self._plan if parsed_args.dry_run else self._run
-        for name in chosen or _PHASES:
-            for came_to in run(name, parsed_args, meanings):
-                yield came_to
-                if came_to.code:
-                    return
+        with self.alone(parsed_args):
+            for name in chosen or _PHASES:
+                for came_to in run(name, parsed_args, meanings):
+                    yield came_to
+                    if came_to.code:
+                        return
 
     def _plan(
         self, phase: str, parsed_args: Any, meanings: mapping.Meanings
@@ -437,7 +465,7 @@ def _named(left: list[census.Count]) -> tuple[str, ...]:
 class Restore(_Changing):
     """Go back: give every row the string that it had, byte for byte."""
 
-    FAILED = exits.UPGRADE_ERROR
+    COMMAND = exclusive.Command.RESTORE
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's own options."""
@@ -453,10 +481,13 @@ class Restore(_Changing):
 
     def outcomes(self, parsed_args: Any) -> Iterator[outcome.Outcome]:
         """Allow legacy rows again, write them, and remove the columns."""
-        if parsed_args.dry_run:
-            engine.require_file(self.app.conf.database.connection)
-            yield from plan.restore(self.database, parsed_args)
-            return
+        with self.alone(parsed_args):
+            if parsed_args.dry_run:
+                yield from plan.restore(self.database, parsed_args)
+            else:
+                yield from self._go_back(parsed_args)
+
+    def _go_back(self, parsed_args: Any) -> Iterator[outcome.Outcome]:
         if engine.needs_expand(self.database.engine):
             yield from self._remove_rest(parsed_args)
             return
