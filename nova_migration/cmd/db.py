@@ -261,7 +261,9 @@ class Upgrade(_Changing):
     COMMAND = exclusive.Command.UPGRADE
     EXAMPLES = """
 examples:
-  nova-migration-manage --config-file nova.conf db upgrade --expand
+  nova-migration-manage --config-file nova.conf db upgrade --dry-run
+  nova-migration-manage --config-file nova.conf db upgrade --expand -f json
+  nova-migration-manage --config-file nova.conf db upgrade --expand --sql
   nova-migration-manage --config-file nova.conf db upgrade --migrate \\
       --max-count 100000
   nova-migration-manage --config-file nova.conf db upgrade --migrate \\
@@ -466,6 +468,12 @@ class Restore(_Changing):
     """Go back: give every row the string that it had, byte for byte."""
 
     COMMAND = exclusive.Command.RESTORE
+    EXAMPLES = """
+examples:
+  nova-migration-manage --config-file nova.conf db restore --dry-run
+  nova-migration-manage --config-file nova.conf db restore
+  nova-migration-manage db restore --drop-columns -f json
+"""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's own options."""
@@ -552,6 +560,11 @@ class Restore(_Changing):
 class Version(base.DatabaseCommand, lister.Lister):
     """Show which revisions have been run."""
 
+    EXAMPLES = """
+examples:
+  nova-migration-manage --config-file nova.conf db version -f json
+"""
+
     def take_action(
         self, parsed_args: Any
     ) -> tuple[tuple[str, ...], Iterator[tuple[Any, ...]]]:
@@ -569,6 +582,12 @@ class Census(base.DatabaseCommand, lister.Lister):
 
     It works on a database that has not been touched yet, too.
     """
+
+    EXAMPLES = """
+examples:
+  nova-migration-manage --config-file nova.conf db census
+  nova-migration-manage db census -f csv -c Status -c Rows
+"""
 
     def take_action(
         self, parsed_args: Any
@@ -590,6 +609,12 @@ _FENCED = (
 
 class Check(outcome.OutcomeCommand):
     """Say which phase of the upgrade is next."""
+
+    EXAMPLES = """
+examples:
+  nova-migration-manage --config-file nova.conf db check
+  nova-migration-manage --config-file nova.conf db check -f value -c next
+"""
 
     def outcomes(self, parsed_args: Any) -> Iterator[outcome.Outcome]:
         """Yield what comes next; say which Nova is installed beside it."""

@@ -189,6 +189,12 @@ class Demo(base.GuardedCommand):
     goes back to the same bytes. It touches no database of yours.
     """
 
+    EXAMPLES = """
+examples:
+  nova-migration-manage demo
+  nova-migration-manage demo --keep cell.db
+"""
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's own options."""
         parser = super().get_parser(prog_name)

@@ -90,6 +90,12 @@ class Svg(_Drawing):
 class List(base.GuardedCommand, lister.Lister):
     """List the machines: one for each kind of move."""
 
+    EXAMPLES = """
+examples:
+  nova-migration-manage machine list
+  nova-migration-manage machine list -f value -c Machine
+"""
+
     def take_action(self, parsed_args: Any) -> Rows:
         """Return a row for each machine."""
         columns = ('Machine', 'Title', 'Start', 'States', 'Edges', 'Absorbed')

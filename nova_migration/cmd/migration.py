@@ -365,6 +365,12 @@ def limit(text: str) -> int:
 class Show(formats.OwnFormatters, _OnMigrations, show.ShowOne):
     """Show a migration, and which events lead on from where it is."""
 
+    EXAMPLES = """
+examples:
+  nova-migration-manage migration show 4711
+  nova-migration-manage migration show 4711 -f value -c allowed_events
+"""
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Return the parser of the command's own options."""
         parser = super().get_parser(prog_name)
