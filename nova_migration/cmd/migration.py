@@ -32,6 +32,7 @@ from nova_migration.cmd import completion
 from nova_migration.cmd import db
 from nova_migration.cmd import exits
 from nova_migration.cmd import formats
+from nova_migration.db import api
 from nova_migration.db import engine
 from nova_migration.db import errors
 from nova_migration.objects.migration import Result
@@ -154,6 +155,9 @@ examples:
     ) -> tuple[tuple[str, ...], Iterator[tuple[Any, ...]]]:
         """Return a row for each migration."""
         engine.require_expanded(self.database.engine)
+        if parsed_args.stuck:
+            for server in api.get_evacuated_twice(self.database):
+                print(evacuated_twice(server), file=self.app.stderr)
         found = self._found(parsed_args)
         # What is wrong is said before anything is printed.
         found = itertools.chain(list(itertools.islice(found, 1)), found)
@@ -277,6 +281,15 @@ def filters_of(parsed_args: Any) -> dict[str, Any]:
     if parsed_args.stuck:
         filters.update(stuck_filters(parsed_args.stuck))
     return filters
+
+
+def evacuated_twice(row: Any) -> str:
+    """Say of a server that it has several open evacuations from a host."""
+    return (
+        f'Server {base.printable(str(row.instance_uuid))} has'
+        f' {row.evacuations} open evacuations from'
+        f' {base.printable(str(row.source_compute))}.'
+    )
 
 
 def stuck_filters(seconds: int) -> dict[str, Any]:

@@ -155,6 +155,19 @@ class Checks(upgradecheck.UpgradeCommands):
             f" migration list --stuck {seconds}'.",
         )
 
+    def _evacuations(self) -> Any:
+        if engine.needs_expand(self._database.engine):
+            return upgradecheck.Result(_OK, 'Not known before expand.')
+        twice = api.get_evacuated_twice(self._database)
+        if not twice:
+            return upgradecheck.Result(_OK)
+        named = ' '.join(map(migration_cmd.evacuated_twice, twice[:_EXAMPLES]))
+        return upgradecheck.Result(
+            _WARN,
+            f'{named} In all: {len(twice)}. Only one of them is the last; see'
+            ' the admin guide.',
+        )
+
     _upgrade_checks = (
         ('Release of Nova', _nova),
         ('Columns present', _columns),
@@ -162,6 +175,7 @@ class Checks(upgradecheck.UpgradeCommands):
         ('Inconsistent rows', _contradictions),
         ('Legacy rows left', _legacy_rows),
         ('Stuck migrations', _stuck_rows),
+        ('Evacuations per server', _evacuations),
     )
 
 

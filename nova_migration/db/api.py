@@ -258,6 +258,31 @@ def get_in_progress_by_instance(
     return _all(database, query)
 
 
+def get_evacuated_twice(database: engine_mod.Database) -> Rows:
+    """Return the servers with more than one open evacuation from a host.
+
+    Such a host cleans up for one of them. For what is left Nova refuses to
+    take the host for up, or has it destroy the guest again, even if that has
+    come back to it. Open is what the returning source host would look for.
+
+    :returns: ``instance_uuid``, ``source_compute`` and ``evacuations`` (how
+        many) of each
+    """
+    where = _T.c.instance_uuid, _T.c.source_compute
+    count = sa.func.count()
+    query = (
+        sa.select(*where, count.label('evacuations'))
+        .where(
+            _T.c.deleted == 0,
+            clauses.has_flag(_T, MigrationFlag.DOOMED_SOURCE),
+        )
+        .group_by(*where)
+        .having(count > 1)
+        .order_by(*where)
+    )
+    return _all(database, query)
+
+
 _Condition = Callable[[Any], sa.ColumnElement[bool]]
 
 _CONDITIONS: Mapping[str, _Condition] = {

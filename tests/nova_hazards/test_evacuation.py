@@ -128,22 +128,64 @@ class GivenUpTest(base.HazardTest):
         self.assertEqual(['completed'], self.statuses(server))
 
 
-class RebuildInPlaceTest(base.HazardTest):
-    """A server that was to be evacuated, and was rebuilt where it is."""
+class LostTest(base.HazardTest):
+    """An evacuation that no conductor has heard of."""
 
-    def forget_evacuation(self, server):
-        """Leave the row of an evacuation that no conductor has heard of."""
-        self.force_down('host1', True)
+    def lose_evacuation(self, server):
+        """Leave its row, and have the operator reset the server."""
         lost = mock.patch.object(
             conductor_api.ComputeTaskAPI, 'rebuild_instance'
         )
         with lost:
             self.api.post_server_action(server['id'], {'evacuate': {}})
-        self.force_down('host1', False)
         self.api.post_server_action(
             server['id'], {'os-resetState': {'state': 'active'}}
         )
         self.assertEqual(['accepted'], self.statuses(server))
+
+
+class EvacuatedAgainTest(LostTest):
+    """A server whose first evacuation was lost, and which has a second one."""
+
+    def test_source_returns(self):
+        """The second evacuation has its own row, and all of it is over.
+
+        Nova takes the row of the first one for it, and of these two the
+        source host completes one: it cannot be declared up for the other.
+        """
+        server = self.boot('host1')
+        self.take_down('host1')
+        self.lose_evacuation(server)
+        self._evacuate_server(server, expected_host='host2')
+        self.assertHazard(
+            self.statuses(server),
+            without=['done', 'accepted'],
+            within=['error', 'done'],
+        )
+
+        self.bring_up('host1')
+        self.assertHazard(
+            self.statuses(server),
+            without=['done', 'completed'],
+            within=['error', 'completed'],
+        )
+        try:
+            self.force_down('host1', False)
+            refused = False
+        except client.OpenStackApiException as error:
+            self.assertEqual(400, error.response.status_code)
+            refused = True
+        self.assertHazard(refused, without=True, within=False)
+
+
+class RebuildInPlaceTest(LostTest):
+    """A server that was to be evacuated, and was rebuilt where it is."""
+
+    def forget_evacuation(self, server):
+        """Leave the row of an evacuation from a host that is up again."""
+        self.force_down('host1', True)
+        self.lose_evacuation(server)
+        self.force_down('host1', False)
 
     def test_guest_is_not_destroyed(self):
         """The restarted host keeps the guest that was rebuilt on it.

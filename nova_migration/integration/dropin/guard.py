@@ -19,6 +19,7 @@ because SQLite has no such lock.
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import dataclasses
 import datetime
 import functools
 from typing import Any
@@ -36,6 +37,7 @@ from nova_migration.db import errors
 from nova_migration.db import guard
 from nova_migration.db import models
 from nova_migration.integration.dropin import engines
+from nova_migration.integration.dropin import evacuations
 from nova_migration.integration.dropin import judge
 from nova_migration.integration.dropin import objects
 from nova_migration.integration.dropin import options
@@ -45,6 +47,9 @@ from nova_migration.integration.dropin.report import Result
 _T = models.MIGRATIONS
 _Values = Mapping[str, Any]
 _Write = Callable[..., Any]
+
+#: A report that the machine has taken up, whether the row moved or not.
+_SAID = (Result.MOVED, Result.ABSORBED, Result.UNCHANGED)
 
 # As Nova's migration_update has it, and what oslo.db does not translate.
 _retry = oslo_db_api.wrap_db_retry(
@@ -93,6 +98,7 @@ def _is_guarded(context: Any) -> bool:
     return engines.goes_to_expanded(engine)
 
 
+@_retry  # type: ignore[untyped-decorator]
 @api.pick_context_manager_writer  # type: ignore[untyped-decorator]
 def _insert(context: Any, values: _Values) -> Any:
     """Insert a row; return Nova's model.
@@ -126,7 +132,52 @@ def add(session: Any, values: _Values, *, is_copy: bool) -> Any:
         (key,) = inserted.inserted_primary_key
     _tell(None, machine, None, asked, verdict, canonical)
     _refuse_if_told(verdict, values.get('instance_uuid'), None, asked)
+    if options.mode() != opts.Mode.OFF and 'created_at' not in values:
+        _supersede(session, {**row, 'id': key})
     return key
+
+
+def _supersede(session: Any, row: _Values) -> None:
+    """Take the evacuations for failed that a new one is in the place of.
+
+    An error, not a failure: the conductor may have sent the row to its
+    destination a moment ago. From an error the claim leads on, and a rebuild
+    that goes on after all is seen.
+    """
+    said = f'superseded by migration {row.get("uuid") or row["id"]}'
+    for other in evacuations.superseded_by(session, row):
+        _end(session, other, 'error', evacuations.is_unclaimed, said)
+
+
+def _clean_up_others(session: Any, row: _Values) -> None:
+    """Complete what the source host has cleaned up beside a row."""
+    said = f'cleaned up with migration {row["uuid"] or row["id"]}'
+    for other in evacuations.cleaned_up_with(session, row):
+        _end(session, other, 'completed', evacuations.is_doomed, said)
+
+
+def _end(
+    session: Any,
+    migration_id: int,
+    status: str,
+    still: Callable[[judge.Row], bool],
+    said: str,
+) -> None:
+    """Move a row that nobody has asked about, if that holds of it still.
+
+    :raises RetryRequest: it is another row by now
+    """
+    found = _locked(session, migration_id)
+    row = judge.row_of(found)
+    if not still(row):
+        return
+    verdict = judge.change(row, status)
+    verdict = dataclasses.replace(verdict, why=f'It is {said}.')
+    now = timeutils.utcnow()
+    changes = _moved(row, verdict, status, found['state_reason'], now)
+    changes['state_reason'] = guard.with_reason(found['state_reason'], said)
+    _swap(session, found, changes)
+    _tell(migration_id, row.machine, row, status, verdict, row.canonical)
 
 
 def _defaults() -> dict[str, Any]:
@@ -166,6 +217,8 @@ def change(session: Any, migration_id: int, values: _Values) -> None:
         _apply(session, found, row, verdict, values)
     _tell(migration_id, row.machine, row, asked, verdict, row.canonical)
     _refuse_if_told(verdict, found['instance_uuid'], row.status, asked)
+    if verdict.result in _SAID and evacuations.is_completion(row, verdict):
+        _clean_up_others(session, found)
 
 
 def _apply(

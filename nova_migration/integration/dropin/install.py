@@ -14,6 +14,7 @@
 
 from nova_migration.integration.dropin import archive
 from nova_migration.integration.dropin import engines
+from nova_migration.integration.dropin import evacuations
 from nova_migration.integration.dropin import flush
 from nova_migration.integration.dropin import guard
 from nova_migration.integration.dropin import model
@@ -28,6 +29,7 @@ def install() -> None:
     archive.keep_our_columns()
     guard.install()
     flush.install()
+    evacuations.install()
     objects.register()
     # Says of each database that it is guarded.
     engines.watch()

@@ -26,8 +26,14 @@ from nova_migration.db import nova_schema
 _SIGNATURES = {
     'migration_create': ['context', 'values'],
     'migration_update': ['context', 'migration_id', 'values'],
+    'migration_get_by_instance_and_status': [
+        'context',
+        'instance_uuid',
+        'status',
+    ],
     'get_context_manager': ['context'],
     'pick_context_manager_writer': ['f'],
+    'pick_context_manager_reader': ['f'],
 }
 
 

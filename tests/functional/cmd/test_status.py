@@ -32,12 +32,14 @@ from tests.functional.cmd import base as cmd_test
 OK, WARNING, FAILURE = exits.DONE, exits.WARNINGS, exits.FAILURES
 ERROR = exits.CHECK_ERROR
 
-NOVA, COLUMNS, STRINGS, OVERWRITTEN, LEGACY, STUCK = (
+NOVA, COLUMNS, STRINGS, OVERWRITTEN, LEGACY, STUCK, TWICE = (
     name for name, _check in status.Checks._upgrade_checks
 )
 
 KIND = MIGRATION_TYPES[0]
 START = MACHINES[KIND].table.start
+
+INSTANCE = '2a1c6f5e-93a4-4c0b-b8e1-51c7a4b0d9f2'
 
 #: Longer than `stuck_after` is by default.
 LONG_AGO = timeutils.utcnow() - datetime.timedelta(days=1)
@@ -60,7 +62,7 @@ class CheckTest(cmd_test.CommandTest):
             for check in result.json['checks']
         }
         self.assertEqual(
-            {NOVA, COLUMNS, STRINGS, OVERWRITTEN, LEGACY, STUCK},
+            {NOVA, COLUMNS, STRINGS, OVERWRITTEN, LEGACY, STUCK, TWICE},
             checks.keys(),
         )
         self.assertEqual(code, max(result for result, _ in checks.values()))
@@ -174,6 +176,30 @@ class CheckTest(cmd_test.CommandTest):
         said = self.only(OVERWRITTEN, FAILURE)
         self.assertIn('--inconsistent', said)
         self.assertIn(repr(str(other)), said)
+
+    def test_evacuated_twice(self):
+        """A server with two open evacuations from a host is named."""
+        self.expand()
+        evacuation = {
+            'migration_type': 'evacuation',
+            'instance_uuid': INSTANCE,
+            'created_at': timeutils.utcnow(),
+        }
+        for host in ('host1', 'host2'):
+            self.insert(**evacuation, source_compute=host, status='done')
+        self.assertEqual((OK, None), self.check(WARNING)[TWICE])
+        self.insert(
+            **evacuation,
+            source_compute='host2',
+            status='accepted',
+            state='accepted',
+        )
+        said = self.check(WARNING)[TWICE][1]
+        self.assertIn(
+            f'Server {INSTANCE} has 2 open evacuations from host2.', said
+        )
+        listed = self.manage('migration', 'list', '--stuck', '1000')
+        self.assertIn(f'Server {INSTANCE} has 2 open', listed.err)
 
     def stuck(self, **values):
         """Insert a canonical row in the start state."""
