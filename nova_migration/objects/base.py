@@ -17,10 +17,13 @@ from collections.abc import Iterator
 import contextlib
 import copy
 import functools
+import importlib.metadata
 from typing import Any
+from typing import Concatenate
 from typing import ParamSpec
 from typing import Self
 from typing import TypeVar
+from typing import cast
 
 from oslo_versionedobjects import base
 
@@ -29,8 +32,38 @@ from nova_migration.db import engine
 
 _P = ParamSpec('_P')
 _R = TypeVar('_R')
+_C = TypeVar('_C')
 
 remotable = base.remotable
+
+_LIBRARY = importlib.metadata.version('oslo.versionedobjects')
+
+#: Since 3.10 the library's remotable() takes class methods, too, and warns of
+#: the function that older releases have for them.
+_TAKES_CLASS_METHODS = tuple(map(int, _LIBRARY.split('.')[:2])) >= (3, 10)
+
+
+def remotable_query(
+    method: Callable[Concatenate[type[_C], _P], _R],
+) -> Callable[Concatenate[type[_C], _P], _R]:
+    """Let a conductor answer a class method; ``@classmethod`` goes above.
+
+    The context may be given by name with every release of the library: 3.10
+    and 3.11 look for it among the positional arguments only.
+    """
+    ask = _class_method_of_library(method)
+
+    @functools.wraps(ask)
+    def wrapper(cls: Any, context: Any, *args: Any, **kwargs: Any) -> Any:
+        return ask(cls, context, *args, **kwargs)
+
+    return cast(Callable[Concatenate[type[_C], _P], _R], wrapper)
+
+
+def _class_method_of_library(method: Callable[..., Any]) -> Any:
+    if _TAKES_CLASS_METHODS:
+        return remotable(method)
+    return base.remotable_classmethod(method).__func__
 
 
 #: What belongs to one object; the context is shared.

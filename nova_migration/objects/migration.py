@@ -111,7 +111,8 @@ class Migration(base.MigrationObject):
     #              report_legacy_status()
     VERSION = '1.9'
 
-    fields: MutableMapping[str, ovo_fields.Field[Any]] = {
+    # In quotes: before oslo.versionedobjects 3.10 a field takes no type.
+    fields: 'MutableMapping[str, ovo_fields.Field[Any]]' = {
         'created_at': ovo_fields.DateTimeField(nullable=True),
         'updated_at': ovo_fields.DateTimeField(nullable=True),
         'deleted_at': ovo_fields.DateTimeField(nullable=True),
@@ -546,21 +547,21 @@ class Migration(base.MigrationObject):
         return cls(context)._load(row)
 
     @classmethod
-    @base.remotable
+    @base.remotable_query
     def get_by_uuid(cls, context: Any, migration_uuid: str) -> Self:
         """Return the migration of a uuid, soft-deleted or not."""
         database = base.database_of(context)
         return cls._found(context, api.get_by_uuid(database, migration_uuid))
 
     @classmethod
-    @base.remotable
+    @base.remotable_query
     def get_by_id(cls, context: Any, migration_id: int) -> Self:
         """Return the migration of an id, soft-deleted or not."""
         database = base.database_of(context)
         return cls._found(context, api.get(database, migration_id))
 
     @classmethod
-    @base.remotable
+    @base.remotable_query
     def get_by_id_and_instance(
         cls, context: Any, migration_id: int, instance_uuid: str
     ) -> Self:
@@ -570,7 +571,7 @@ class Migration(base.MigrationObject):
         return cls._found(context, row)
 
     @classmethod
-    @base.remotable
+    @base.remotable_query
     def get_by_instance_and_status(
         cls, context: Any, instance_uuid: str, status: str
     ) -> Self:
@@ -696,7 +697,7 @@ class MigrationList(ovo_base.ObjectListBase[Migration], base.MigrationObject):
         return found
 
     @classmethod
-    @base.remotable
+    @base.remotable_query
     def get_unconfirmed_by_dest_compute(
         cls,
         context: Any,
@@ -716,7 +717,7 @@ class MigrationList(ovo_base.ObjectListBase[Migration], base.MigrationObject):
         return cls._found(context, rows)
 
     @classmethod
-    @base.remotable
+    @base.remotable_query
     def get_in_progress_by_host_and_node(
         cls, context: Any, host: str, node: str
     ) -> Self:
@@ -728,7 +729,7 @@ class MigrationList(ovo_base.ObjectListBase[Migration], base.MigrationObject):
         return cls._found(context, rows)
 
     @classmethod
-    @base.remotable
+    @base.remotable_query
     def get_in_progress_and_error(
         cls, context: Any, host: str, node: str
     ) -> Self:
@@ -740,7 +741,7 @@ class MigrationList(ovo_base.ObjectListBase[Migration], base.MigrationObject):
         return cls._found(context, rows)
 
     @classmethod
-    @base.remotable
+    @base.remotable_query
     def get_in_progress_by_instance(
         cls,
         context: Any,
@@ -758,7 +759,7 @@ class MigrationList(ovo_base.ObjectListBase[Migration], base.MigrationObject):
         return cls._found(context, rows)
 
     @classmethod
-    @base.remotable
+    @base.remotable_query
     def get_by_filters(
         cls,
         context: Any,

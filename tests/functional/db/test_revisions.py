@@ -828,7 +828,7 @@ class CommandLine(test_base.TestCase):
             shutil.copytree(
                 test_base.ROOT / part, folder / part, ignore=unwanted
             )
-        shutil.copy(test_base.ROOT / 'pyproject.toml', folder)
+        shutil.copy(test_base.ROOT / 'alembic.ini', folder)
         return folder
 
     def test_history(self):

@@ -1110,6 +1110,20 @@ class Remote(ObjectTest):
         self.assert_fresh(migration)
         self.assertEqual(['create'], self.conductor.calls)
 
+    def test_context_by_name(self):
+        """A query takes its context by name, on either side."""
+        for row_id in self.fill(LIVE, 'running'):
+            here = {'context': self.context, 'migration_id': row_id}
+            there = {**here, 'context': self.compute}
+            with mock.patch.object(
+                ovo_base.VersionedObject, 'indirection_api', None
+            ):
+                migration = objects.Migration.get_by_id(**here)
+            self.assertIs(self.context, migration.obj_context)
+            self.assertEqual(
+                migration.uuid, objects.Migration.get_by_id(**there).uuid
+            )
+
     def test_process_event(self):
         """A row is moved for a compute, along every edge."""
         for machine in MACHINES.values():

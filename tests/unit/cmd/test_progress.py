@@ -164,8 +164,9 @@ class StopTest(base.TestCase):
         for number in self.NUMBERS:
             with progress.stop_on_signal() as stop:
                 os.kill(os.getpid(), number)
-                with self.assertRaises(KeyboardInterrupt):
-                    os.kill(os.getpid(), number)
+                self.assertRaises(
+                    KeyboardInterrupt, os.kill, os.getpid(), number
+                )
                 self.assertTrue(stop.requested)
 
     def test_handlers_come_back(self):
