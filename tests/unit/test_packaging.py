@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tomllib
 
+from packaging import requirements
 import setuptools
 
 from tests import base
@@ -176,6 +177,100 @@ class RequirementsTest(base.TestCase):
         names = {library.lower().replace('_', '-') for library in libraries}
 
         self.assertEqual(set(), names - required)
+
+
+def _constraints(name):
+    """Return what a file in constraints/ asks for, by package."""
+    lines = (ROOT / 'constraints' / name).read_text().splitlines()
+    asked = [
+        requirements.Requirement(line)
+        for line in lines
+        if line and not line.startswith('#')
+    ]
+    return {_canonical(one.name): one.specifier for one in asked}
+
+
+def _canonical(name):
+    return re.sub(r'[-_.]+', '-', name).lower()
+
+
+class BoundsTest(base.TestCase):
+    """The package installs beside what OpenStack pins, and the tests too."""
+
+    SERIES = ('2025.1', '2025.2', '2026.1')
+
+    def required(self):
+        """Return every requirement, those of the extras included."""
+        lines = [
+            line.partition(' #')[0]
+            for name in ('requirements.txt', 'test-requirements.txt')
+            for line in (ROOT / name).read_text().splitlines()
+            if line and not line.startswith('#')
+        ]
+        extras = pyproject()['project']['optional-dependencies'].values()
+        lines += [line for extra in extras for line in extra]
+        return [requirements.Requirement(line) for line in lines]
+
+    def test_no_bound_is_above_what_a_series_pins(self):
+        """Each series' version of a library satisfies the requirement."""
+        for series in self.SERIES:
+            pins = _constraints(f'{series}.txt')
+            for asked in self.required():
+                (pin,) = pins[_canonical(asked.name)]
+                self.assertTrue(
+                    asked.specifier.contains(pin.version),
+                    f'{series} has {asked.name} {pin.version}, and not'
+                    f' {asked.specifier}',
+                )
+
+    def test_lowest_is_what_the_bounds_are(self):
+        """What is tested as the lowest versions is what is asked for."""
+        printed = subprocess.run(
+            [sys.executable, ROOT / 'tools/constraints.py', 'lowest'],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        lowest = ROOT / 'constraints/lowest.txt'
+
+        self.assertEqual(printed, lowest.read_text())
+        pins = _constraints('lowest.txt')
+        for asked in self.required():
+            (bound,) = asked.specifier
+            (pin,) = pins[_canonical(asked.name)]
+            self.assertEqual(('>=', '=='), (bound.operator, pin.operator))
+            self.assertEqual(bound.version, pin.version, asked.name)
+
+    def test_each_file_of_constraints_is_tested(self):
+        """Every file in constraints/ is read by an environment of tox."""
+        tox = (ROOT / 'tox.ini').read_text()
+        files = {path.name for path in (ROOT / 'constraints').iterdir()}
+
+        self.assertLess({f'{series}.txt' for series in self.SERIES}, files)
+        for file in files:
+            self.assertIn(f'constraints/{file}', tox)
+
+
+class PythonTest(base.TestCase):
+    """The versions of Python that are promised."""
+
+    def test_each_has_an_environment(self):
+        """tox tests each version after the first, which py3 is run with."""
+        classifier = re.compile(r'Programming Language :: Python :: 3\.(\d+)$')
+        project = pyproject()['project']
+        minors = [
+            found[1]
+            for found in map(classifier.match, project['classifiers'])
+            if found
+        ]
+
+        self.assertEqual(f'>=3.{minors[0]}', project['requires-python'])
+        self.assertIn(
+            f'testenv:py3{{{",".join(minors[1:])}}}', ini('tox.ini').sections()
+        )
+        jobs = (ROOT / '.zuul.yaml').read_text()
+        for minor in minors[1:]:
+            self.assertIn(f'- openstack-tox-py3{minor}\n', jobs)
 
 
 class ConfigurationTest(base.TestCase):
