@@ -126,6 +126,7 @@ class EvacuationsTest(base.DropinTest):
             self.evacuate(
                 uuid=str(uuid.uuid4()), created_at=api_row.created_at
             )
+            self.evacuate(status='failed')
             self.assertEqual('accepted', self.state(mine))
 
     def test_off(self):

@@ -130,20 +130,25 @@ def add(session: Any, values: _Values, *, is_copy: bool) -> Any:
     if verdict.result != Result.REFUSED:
         inserted = session.execute(sa.insert(_T).values(row))
         (key,) = inserted.inserted_primary_key
+        _supersede(session, values, {**row, 'id': key}, verdict)
     _tell(None, machine, None, asked, verdict, canonical)
     _refuse_if_told(verdict, values.get('instance_uuid'), None, asked)
-    if options.mode() != opts.Mode.OFF and 'created_at' not in values:
-        _supersede(session, {**row, 'id': key})
     return key
 
 
-def _supersede(session: Any, row: _Values) -> None:
+def _supersede(
+    session: Any, values: _Values, row: _Values, verdict: judge.Verdict
+) -> None:
     """Take the evacuations for failed that a new one is in the place of.
 
     An error, not a failure: the conductor may have sent the row to its
     destination a moment ago. From an error the claim leads on, and a rebuild
     that goes on after all is seen.
     """
+    if options.mode() == opts.Mode.OFF or 'created_at' in values:
+        return
+    if verdict.target is None or not verdict.target.start:
+        return
     said = f'superseded by migration {row.get("uuid") or row["id"]}'
     for other in evacuations.superseded_by(session, row):
         _end(session, other, 'error', evacuations.is_unclaimed, said)

@@ -319,7 +319,7 @@ class EveryCommandTest(cmd_test.InTemporaryFolder, test_base.TestCase):
         ):
             self.useFixture(
                 fixtures.MonkeyPatch(
-                    f'nova_migration.cmd.db.{name}.take_action', broken
+                    f'nova_migration.cmd.db.{name}.outcomes', broken
                 )
             )
             result = cmd_test.run_anywhere('db', name.lower())
