@@ -13,8 +13,11 @@
 """The command line: what to measure, on which servers, and how to show it."""
 
 import argparse
+from collections.abc import Iterator
 from collections.abc import Sequence
+import contextlib
 import importlib
+import os
 import pathlib
 import signal
 import sys
@@ -27,6 +30,7 @@ from benchmarks import files
 from benchmarks import measure
 from benchmarks import report
 from benchmarks import scenarios
+from tests import required
 
 #: Scenarios in the order in which they are run, with what they measure.
 SCENARIOS = {
@@ -57,7 +61,9 @@ examples:
   python -m benchmarks summary results.json
   python -m benchmarks plot results.json --folder doc/source/contributor
 
-A database of a run's own is made on each server and dropped afterwards.
+A database of a run's own is made on each server and dropped afterwards. A
+server that is not there is started for the run, small and careless: measure on
+one that is prepared.
 galera is run only when it is named: it starts three MariaDBs of its own, which
 it needs the packages mariadb-server, galera-4 and rsync for.
 Ratios are medians of the rounds' ratios, with the tenth and the ninetieth
@@ -139,20 +145,41 @@ def _run(
 
     :raises scenarios.Missing: a scenario cannot be run here
     """
-    for name in asked.scenario or DEFAULT:
-        for server in _servers(asked, name):
-            found.update(_measured(asked, name, server, arguments))
-            if asked.save:
-                report.save(asked.save, found)
+    with _provided(asked):
+        for name in asked.scenario or DEFAULT:
+            for server in _servers(asked, name):
+                found.update(_measured(asked, name, server, arguments))
+                if asked.save:
+                    report.save(asked.save, found)
 
 
-def _servers(asked: argparse.Namespace, name: str) -> list[sa.URL | None]:
+def _provided(
+    asked: argparse.Namespace,
+) -> contextlib.AbstractContextManager[None]:
+    """Return what starts servers, if any are to be used by their names."""
+    given = asked.database or databases.SERVERS
+    if set(asked.scenario or DEFAULT) <= set(SERVERLESS) or not any(
+        databases.SERVERS.get(server) for server in given
+    ):
+        return contextlib.nullcontext()
+    return databases.provided()
+
+
+def _servers(asked: argparse.Namespace, name: str) -> Iterator[sa.URL | None]:
+    """Yield the URLs of the servers for a scenario.
+
+    :raises scenarios.Missing: one is not there that is named, or required
+    """
     if name in SERVERLESS:
-        return [None]
-    return [
-        databases.server_url(server)
-        for server in asked.database or databases.SERVERS
-    ]
+        yield None
+        return
+    for server in asked.database or databases.SERVERS:
+        try:
+            yield databases.server_url(server)
+        except scenarios.Missing as error:
+            if asked.database or os.environ.get(required.DATABASES):
+                raise
+            measure.say(f'{name}: left out: {error}')
 
 
 def _measured(

@@ -19,26 +19,18 @@ import pathlib
 import tempfile
 import time
 from typing import Any
+import unittest
 import uuid
 
 import sqlalchemy as sa
 
 from benchmarks import rows as rows_mod
+from benchmarks import scenarios
 from nova_migration.db import nova_schema
+from tests.servers import shared
 
-#: Servers by name, with the variables that the functional tests have too.
-SERVERS = {
-    'sqlite': (None, 'sqlite://'),
-    'mariadb': (
-        'NOVA_MIGRATION_TEST_MYSQL',
-        'mysql+pymysql://openstack_citest:openstack_citest@127.0.0.1/',
-    ),
-    'postgresql': (
-        'NOVA_MIGRATION_TEST_POSTGRESQL',
-        'postgresql+psycopg2://openstack_citest:openstack_citest@127.0.0.1'
-        '/postgres',
-    ),
-}
+#: Servers by name, as the functional tests have them; SQLite has none.
+SERVERS = {'sqlite': None, 'mariadb': 'mysql', 'postgresql': 'postgresql'}
 
 #: How many rows are made in Python; the server makes the others of them.
 _SEED = 10_000
@@ -54,11 +46,27 @@ _UUIDS = {
 
 
 def server_url(name: str) -> sa.URL:
-    """Return the URL of a server that is known by name, or is given."""
+    """Return the URL of a server that is known by name, or is given.
+
+    :raises scenarios.Missing: there is no such server
+    """
     if name not in SERVERS:
         return sa.make_url(name)
-    variable, default = SERVERS[name]
-    return sa.make_url(os.environ.get(variable or '', default))
+    backend = SERVERS[name]
+    if backend is None:
+        return sa.make_url('sqlite://')
+    try:
+        return shared.url_of(backend)
+    except (unittest.SkipTest, RuntimeError) as error:
+        raise scenarios.Missing(f'{name}: {error}') from error
+
+
+@contextlib.contextmanager
+def provided() -> Iterator[None]:
+    """Have servers that are not there started, and ended afterwards."""
+    with shared.provided() as servers:
+        os.environ.update(servers.variables)
+        yield
 
 
 @contextlib.contextmanager

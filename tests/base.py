@@ -14,14 +14,30 @@
 
 import logging
 import pathlib
+import unittest
 
 import fixtures
 import testtools
+from testtools import content
 
 #: The top of the checkout.
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 TIMEOUT = 300
+
+
+def text(said):
+    """Return a string as a detail of a test."""
+    return content.text_content(said)
+
+
+def causes(error):
+    """Yield what was raised, below what fixtures make of it."""
+    if not isinstance(error, fixtures.MultipleExceptions):
+        yield error
+        return
+    for _kind, inner, _traceback in error.args:
+        yield from causes(inner)
 
 
 class TestCase(testtools.TestCase):
@@ -37,6 +53,20 @@ class TestCase(testtools.TestCase):
         self.log = self.useFixture(
             fixtures.FakeLogger(level=logging.INFO, nuke_handlers=False)
         )
+
+    def useFixture(self, fixture):
+        """Use a fixture; where it skips, so does the test.
+
+        Fixtures wrap what their setup raises, at each depth once more, and
+        a skip that is wrapped would be an error.
+        """
+        try:
+            return super().useFixture(fixture)
+        except fixtures.MultipleExceptions as error:
+            for cause in causes(error):
+                if isinstance(cause, unittest.SkipTest):
+                    raise cause from error
+            raise
 
     def shortDescription(self):
         """Keep the test's name in reports; the sentence is in the file."""

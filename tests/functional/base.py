@@ -12,7 +12,6 @@
 
 """Tests on real databases: SQLite always, the servers where they answer."""
 
-import os
 import pathlib
 import sys
 import tempfile
@@ -25,41 +24,28 @@ import sqlalchemy as sa
 from nova_migration import context
 from nova_migration.conf import opts
 from nova_migration.db import engine
-from nova_migration.db import errors
 from nova_migration.db import models
 from nova_migration.db import nova_schema
 from nova_migration.db import schema
 from tests import base
-from tests import required
+from tests.servers import shared
 
-_ADMIN = {
-    'mysql': (
-        'NOVA_MIGRATION_TEST_MYSQL',
-        'mysql+pymysql://openstack_citest:openstack_citest@127.0.0.1/',
-    ),
-    'postgresql': (
-        'NOVA_MIGRATION_TEST_POSTGRESQL',
-        'postgresql+psycopg2://openstack_citest:openstack_citest@127.0.0.1'
-        '/postgres',
-    ),
-}
-BACKENDS = ('sqlite', *_ADMIN)
+BACKENDS = ('sqlite', *shared.KINDS)
 
 
 class EmptyDatabase(fixtures.Fixture):
     """A new database without tables; :attr:`url` names it."""
 
     def __init__(self, backend):
-        self.backend = backend
+        self.server = None if backend == 'sqlite' else shared.url_of(backend)
 
     def _setUp(self):
-        if self.backend == 'sqlite':
+        if self.server is None:
             folder = pathlib.Path(tempfile.mkdtemp())
             self.url = f'sqlite:///{folder / "test.db"}'
             return
-        variable, default = _ADMIN[self.backend]
         admin = sa.create_engine(
-            os.environ.get(variable, default),
+            self.server,
             isolation_level='AUTOCOMMIT',
             poolclass=sa.NullPool,
         )
@@ -86,15 +72,7 @@ class DatabaseTest:
 
     def setUp(self):
         super().setUp()
-        try:
-            self.url = self.useFixture(EmptyDatabase(self.BACKEND)).url
-        except (sa.exc.DBAPIError, ImportError) as error:
-            if os.environ.get(required.DATABASES):
-                raise
-            self.skipTest(
-                f'no {self.BACKEND} server ({errors.first_line(error)}): run'
-                ' tools/test-setup.sh'
-            )
+        self.url = self.useFixture(EmptyDatabase(self.BACKEND)).url
         self.db = self.open()
         self.context = context.get_admin_context(self.db)
 

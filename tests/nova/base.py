@@ -190,11 +190,11 @@ class DefinedDatabase(fixtures.Fixture):
     """A database of a backend with the tables of a metadata."""
 
     def __init__(self, backend, metadata):
-        self.backend = backend
+        self.empty = functional_base.EmptyDatabase(backend)
         self.metadata = metadata
 
     def _setUp(self):
-        url = self.useFixture(functional_base.EmptyDatabase(self.backend)).url
+        url = self.useFixture(self.empty).url
         self.engine = sa.create_engine(url)
         self.addCleanup(self.engine.dispose)
         self.metadata.create_all(self.engine)

@@ -22,7 +22,7 @@ import psycopg2
 from tests.servers import server
 
 
-def _folders():
+def folders():
     """Return where Debian keeps the programs, the newest release first."""
     return sorted(
         pathlib.Path('/usr/lib/postgresql').glob('*/bin'),
@@ -46,7 +46,7 @@ class PostgreSQL(server.Server):
 
     def __init__(self, *options):
         super().__init__(*options)
-        self.server = server.find('postgres', 'postgresql', *_folders())
+        self.server = server.find('postgres', 'postgresql', *folders())
         # Beside each other, whatever else is called so on the PATH.
         beside = pathlib.Path(self.server).resolve().parent
         self.initdb = server.find('initdb', 'postgresql', beside)

@@ -31,6 +31,9 @@ import tenacity
 
 from tests import required
 
+#: A variable: the only folders that programs of servers are looked for in.
+FOLDERS = 'NOVA_MIGRATION_TEST_SERVER_FOLDERS'
+
 #: Where packages put servers that an ordinary user's PATH does not have.
 _MORE_PATH = ('/usr/sbin', '/usr/local/sbin', '/usr/libexec')
 
@@ -50,9 +53,8 @@ def find(name, package, *folders):
     :param package: what to install
     :param folders: to look in before the PATH, the best one first
     """
-    path = os.pathsep.join(
-        (*map(str, folders), os.environ.get('PATH', ''), *_MORE_PATH)
-    )
+    usual = (*map(str, folders), os.environ.get('PATH', ''), *_MORE_PATH)
+    path = os.environ.get(FOLDERS, os.pathsep.join(usual))
     found = shutil.which(name, path=path)
     if found is None:
         missing(f'there is no {name}: install the package {package}')
@@ -269,7 +271,7 @@ class Server(fixtures.Fixture, abc.ABC):
         self.process = None
         for attempt in patiently(on=NotYet):
             with attempt:
-                if any(map(_runs, family)):
+                if any(map(runs, family)):
                     raise NotYet(family)
 
     def stop(self):
@@ -277,7 +279,7 @@ class Server(fixtures.Fixture, abc.ABC):
         self.kill()
 
 
-def _runs(process):
+def runs(process):
     """Tell a process that runs from one that nobody has reaped yet."""
     try:
         return process.status() != psutil.STATUS_ZOMBIE

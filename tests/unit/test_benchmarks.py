@@ -29,6 +29,7 @@ from nova_migration.states import MACHINES
 from nova_migration.states import MIGRATION_TYPES
 from tests import base
 from tests import required
+from tests.servers import shared
 
 RESULTS = base.ROOT / 'benchmarks' / 'results.json'
 
@@ -389,6 +390,33 @@ class CommandLineTest(base.TestCase):
 
             self.assertEqual(1, status)
             self.assertRegex(said.splitlines()[-1], 'install the package ')
+
+    def test_server_that_is_missing(self):
+        """It is left out with a line, unless it is named or required."""
+        missing = dict.fromkeys(
+            (kind.why_missing for kind in shared.KINDS.values()), 'none here'
+        )
+        for name, value in (*missing.items(), (required.DATABASES, None)):
+            self.useFixture(fixtures.EnvironmentVariable(name, value))
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'benchmarks.cli._measured',
+                lambda *_: report.Results(report.machine(), {}, []),
+            )
+        )
+        self.addCleanup(shared.forget)
+        for required_, arguments, ends in (
+            (None, ('write',), 0),
+            (None, ('write', '--database', 'mariadb'), 1),
+            ('1', ('write',), 1),
+        ):
+            shared.forget()
+            self.useFixture(
+                fixtures.EnvironmentVariable(required.DATABASES, required_)
+            )
+            status, said = self.run_with(*arguments)
+            self.assertEqual(ends, status, arguments)
+            self.assertIn('no MariaDB: none here', said)
 
     def test_unknown_scenario(self):
         """The error names the scenarios that there are."""

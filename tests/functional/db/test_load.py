@@ -41,13 +41,15 @@ class Standby(postgresql.PostgreSQL):
     def __init__(self, primary):
         super().__init__('-chot_standby=on')
         self.primary = primary
+        self.copy = server.find(
+            'pg_basebackup', 'postgresql', *postgresql.folders()
+        )
 
     def initialize(self):
         """Copy the primary."""
-        beside = postgresql._folders()
         self.run_to_end(
             [
-                server.find('pg_basebackup', 'postgresql', *beside),
+                self.copy,
                 f'--pgdata={self.data}',
                 '--host=127.0.0.1',
                 f'--port={self.primary.port}',
