@@ -33,6 +33,8 @@ os.environ['PYTHONWARNINGS'] = 'ignore'
 warnings.filterwarnings('ignore', message=r'\s*Eventlet is deprecated')
 
 extensions = [
+    # First, because the others take seconds.
+    'needs',
     'openstackdocstheme',
     'oslo_config.sphinxext',
     'sphinx.ext.autodoc',
