@@ -17,10 +17,12 @@ stestr keeps the result of every run in the folder .stestr; its own ``stestr
 last`` counts only the newest one.
 
 The exit status is 1 if a test failed, if there is no result at all, or if a
-test was skipped while NOVA_MIGRATION_REQUIRE_DATABASES=1 asks for all of them.
+test was skipped in every run while NOVA_MIGRATION_REQUIRE_DATABASES=1 asks for
+all of them.
 """
 
 import collections
+from collections.abc import Iterable
 import os
 import sys
 from typing import Any
@@ -53,15 +55,15 @@ def last_words(test: dict[str, Any]) -> str:
     return ''.join(f'    {line}\n' for line in lines[-LAST_LINES:])
 
 
-def read_run(stream: BinaryIO) -> collections.Counter[str]:
-    """Count the outcomes of one run and name the tests that did not pass."""
-    counts: collections.Counter[str] = collections.Counter()
+def read_run(stream: BinaryIO) -> list[tuple[str, str]]:
+    """Return outcome and name of each test, and tell what did not pass."""
+    outcomes: list[tuple[str, str]] = []
 
     def count(test: dict[str, Any]) -> None:
         outcome = OUTCOMES.get(test['status'])
         if outcome is None:
             return
-        counts[outcome] += 1
+        outcomes.append((outcome, test['id']))
         if outcome != 'passed':
             reason = test['details'].get('reason')
             text = f': {reason.as_text().strip()}' if reason else ''
@@ -72,7 +74,20 @@ def read_run(stream: BinaryIO) -> collections.Counter[str]:
     result.startTestRun()
     subunit.ByteStreamToStreamResult(stream).run(result)
     result.stopTestRun()
-    return counts
+    return outcomes
+
+
+def never_run(outcomes: Iterable[tuple[str, str]]) -> set[str]:
+    """Return the names of the tests that were skipped whenever they came."""
+    tests: dict[bool, set[str]] = {True: set(), False: set()}
+    for outcome, name in outcomes:
+        tests[outcome == 'skipped'].add(name)
+    return tests[True] - tests[False]
+
+
+def counted(outcomes: list[tuple[str, str]]) -> collections.Counter[str]:
+    """Return how many tests have each outcome."""
+    return collections.Counter(outcome for outcome, _name in outcomes)
 
 
 def describe(counts: collections.Counter[str]) -> str:
@@ -90,22 +105,21 @@ def main() -> int:
     except abstract.RepositoryNotFound as error:
         print(error)
         return 1
-    total: collections.Counter[str] = collections.Counter()
+    every: list[tuple[str, str]] = []
     for number in range(runs.count()):
         stream = runs.get_test_run(number).get_subunit_stream()
-        counts = read_run(stream)
-        print(f'run {number}: {describe(counts)}')
-        total += counts
+        outcomes = read_run(stream)
+        print(f'run {number}: {describe(counted(outcomes))}')
+        every += outcomes
 
-    require_all = os.environ.get('NOVA_MIGRATION_REQUIRE_DATABASES') == '1'
-    if total['skipped'] and require_all:
-        print('error: a test was skipped, but every database is required')
+    total = counted(every)
+    missed = set()
+    if os.environ.get('NOVA_MIGRATION_REQUIRE_DATABASES') == '1':
+        missed = never_run(every)
+    for name in sorted(missed):
+        print(f'error: skipped, and every database is required: {name}')
     print(describe(total))
-    return int(
-        not total.total()
-        or total['failed'] > 0
-        or (require_all and total['skipped'] > 0)
-    )
+    return int(not total.total() or total['failed'] > 0 or bool(missed))
 
 
 if __name__ == '__main__':
