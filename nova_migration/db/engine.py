@@ -17,6 +17,7 @@ from collections.abc import Iterator
 import contextlib
 import dataclasses
 import enum
+import functools
 import pathlib
 import threading
 from typing import Any
@@ -152,7 +153,7 @@ def _explain_loss(database: Database, error: Exception, stage: _Stage) -> None:
     if stage is _Stage.COMMITTING:
         if errors.leaves_open(engine, error):
             raise exception.OutcomeUnknown(
-                what='A write', reason=errors.first_line(error)
+                what='A write', reason=errors.said(engine.url, error)
             ) from error
         return
     if stage is _Stage.WORKING:
@@ -160,7 +161,8 @@ def _explain_loss(database: Database, error: Exception, stage: _Stage) -> None:
     else:
         lost = database._answered.is_set() and errors.is_of_connecting(error)
     if lost:
-        raise errors.lost(engine.url, error) from error
+        cause = errors.source(engine.url, error)
+        raise errors.lost(engine.url, error) from cause
 
 
 @contextlib.contextmanager
@@ -178,10 +180,11 @@ def explained(engine: sa.Engine) -> Iterator[None]:
 
 def _explain(engine: sa.Engine, error: Exception) -> None:
     """Raise what to do about an error, if that is known."""
+    cause = errors.source(engine.url, error)
     if errors.has_ended(engine, error):
-        raise errors.lost(engine.url, error) from error
+        raise errors.lost(engine.url, error) from cause
     if errors.is_of_connecting(error):
-        raise errors.unavailable(engine.url, error) from error
+        raise errors.unavailable(engine.url, error) from cause
     if errors.is_our_fence(error):
         raise exception.RestoreAtWork(url=errors.shown(engine.url)) from error
     if errors.is_our_check(error):
@@ -199,7 +202,8 @@ def needs_expand(engine: sa.Engine) -> bool:
         with engine.connect() as connection, galera.caught_up(connection):
             return _lacks_columns(sa.inspect(connection))
     except (db_exc.DBError, sa_exc.DBAPIError) as error:
-        raise errors.unavailable(engine.url, error) from error
+        cause = errors.source(engine.url, error)
+        raise errors.unavailable(engine.url, error) from cause
 
 
 def _lacks_columns(inspector: sa.Inspector) -> bool:
@@ -245,16 +249,17 @@ def from_url(
         engine = _made(manager)
     except ImportError as error:
         raise exception.UnsupportedDatabase(
-            reason=f'{error}: install the driver, as nova-migration[mysql] or'
-            ' nova-migration[postgresql] does'
-        ) from error
+            reason=f'{errors.said(parsed, error)}: install the driver, as'
+            ' nova-migration[mysql] or nova-migration[postgresql] does'
+        ) from errors.source(parsed, error)
     except _BAD_URL as error:
         raise exception.UnsupportedDatabase(
-            reason=errors.first_line(error)
-        ) from error
+            reason=errors.said(parsed, error) + _options_of(parsed)
+        ) from errors.source(parsed, error)
     except (db_exc.DBError, sa_exc.DBAPIError) as error:
-        raise errors.unavailable(parsed, error) from error
-    sa.event.listen(engine, 'do_connect', _connect)
+        cause = errors.source(parsed, error)
+        raise errors.unavailable(parsed, error) from cause
+    sa.event.listen(engine, 'do_connect', functools.partial(_connect, parsed))
     forgiving.listen(engine)
     return Database(engine, status_format)
 
@@ -286,8 +291,18 @@ _BAD_OPTION = (
 )
 
 
+def _options_of(url: sa.URL) -> str:
+    """Return which options a URL has: their values may be secret."""
+    names = ', '.join(sorted(url.query))
+    return f' (its options: {names})' if names else ''
+
+
 def _connect(
-    dialect: sa.Dialect, _record: Any, arguments: Any, options: Any
+    url: sa.URL,
+    dialect: sa.Dialect,
+    _record: Any,
+    arguments: Any,
+    options: Any,
 ) -> Any:
     """Connect; the options of a URL are the driver's arguments."""
     try:
@@ -298,18 +313,19 @@ def _connect(
     except _BAD_OPTION as error:
         raise exception.UnsupportedDatabase(
             reason='its host, its port or an option behind the ? is not for'
-            f' the driver: {errors.first_line(error)}'
-        ) from error
+            f' the driver: {errors.said(url, error)}{_options_of(url)}'
+        ) from errors.source(url, error)
 
 
 def _parse(url: str | sa.URL) -> sa.URL:
     try:
         parsed = sa.engine.make_url(url)
         name = parsed.get_backend_name()
-    except sa_exc.ArgumentError as error:
+    except sa_exc.ArgumentError:
+        # What is none may be anything, and is not repeated.
         raise exception.UnsupportedDatabase(
-            reason=errors.first_line(error)
-        ) from error
+            reason='it is not of the form dialect://user:password@host/name'
+        ) from None
     except ValueError:
         # The error repeats what stands there, which is the password where
         # the host was left out.

@@ -12,6 +12,8 @@
 
 """What an error of a database means: pure, of what the driver has said."""
 
+from collections.abc import Iterator
+import re
 from typing import Any
 
 from oslo_db import exception as db_exc
@@ -126,7 +128,7 @@ def lost(url: sa.URL, error: Exception) -> exception.ConnectionLost:
     """Return what to raise when a connection that was there has ended."""
     refused = is_not_ready(error)
     kind = exception.NodeNotReady if refused else exception.ConnectionLost
-    return kind(url=shown(url), reason=first_line(error))
+    return kind(url=shown(url), reason=said(url, error))
 
 
 def unavailable(
@@ -135,12 +137,66 @@ def unavailable(
     """Return what to raise when nobody has answered."""
     refused = is_not_ready(error)
     kind = exception.NodeNotReady if refused else exception.DatabaseUnavailable
-    return kind(url=shown(url), reason=first_line(error))
+    return kind(url=shown(url), reason=said(url, error))
 
 
-def shown(url: sa.URL) -> str:
-    """Return a URL without what is secret: options may hold passwords too."""
-    return url.set(query={}).render_as_string(hide_password=True)
+def shown(url: str | sa.URL) -> str:
+    """Return a URL without what is secret, for every place that shows one.
+
+    :returns: it with its password masked and its options left out, each of
+        which may hold a password too
+    :raises ArgumentError: it is no URL, and may be anything
+    """
+    parsed = sa.engine.make_url(url)
+    return parsed.set(query={}).render_as_string(hide_password=True)
+
+
+def said(url: sa.URL, error: BaseException) -> str:
+    """Return what a driver said of a URL, without what is secret in it.
+
+    Drivers repeat the values of options, whole or in parts.
+    """
+    secret = _secret_of(url)
+    text = first_line(error)
+    return secret.sub(_MASK, text) if secret else text
+
+
+def source(url: sa.URL, error: BaseException) -> BaseException | None:
+    """Return an error as the cause of another one; None if it tells secrets.
+
+    A traceback shows the causes of an error, too.
+    """
+    secret = _secret_of(url)
+    told = secret and any(secret.search(str(each)) for each in _chain(error))
+    return None if told else error
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+#: What SQLAlchemy has for a password.
+_MASK = '***'
+
+#: What is shorter is in every sentence.
+_WORD = re.compile(r'\w{3,}')
+
+
+def _secret_of(url: sa.URL) -> re.Pattern[str] | None:
+    """Return what finds the secrets of a URL in a text; None without any."""
+    values = [url.password] if url.password else []
+    for value in url.query.values():
+        values += [value] if isinstance(value, str) else value
+    values += [word for value in values for word in _WORD.findall(value)]
+    # As drivers write them in their own sentences.
+    values += [written(v)[1:-1] for v in values for written in (repr, ascii)]
+    secrets = {*values} - {url.username, url.host, url.database, ''}
+    if not secrets:
+        return None
+    found = '|'.join(map(re.escape, sorted(secrets, key=len, reverse=True)))
+    return re.compile(rf'(?<!\w)(?:{found})(?!\w)')
 
 
 def is_our_check(error: Exception) -> bool:

@@ -89,6 +89,27 @@ _QUERIES = (
     f'sslpassword={_SECRET}',
     f'ssl_key_password={_SECRET}',
     f'PASSWORD={_SECRET}',
+    *(
+        f'{option}={_SECRET}'
+        for option in (
+            'plugin',
+            'read_timeout',
+            'connect_timeout',
+            'charset',
+            'client_flag',
+            'ssl_ca',
+            'unix_socket',
+            'init_command',
+            'isolation_level',
+            'timeout',
+            'uri',
+            'sslmode',
+            'client_encoding',
+            'application_name',
+            'options=-c%20',
+            'nope',
+        )
+    ),
 )
 
 #: Nobody listens there; no name has to be looked up, so nothing waits.
@@ -253,6 +274,16 @@ class ConnectionsTest(fuzz.FuzzTest, base.DatabaseTest, test_base.TestCase):
             (f'mysql+pymysql://u:{_SECRET}', _COMMANDS[0]),
             ('sqlite:///\udcff', _COMMANDS[0]),
             ('sqlite:///cell.db?mode=ro', _COMMANDS[3]),
+            *(
+                (f'{scheme}{query}', _COMMANDS[0])
+                for scheme in (
+                    'sqlite:///cell.db?',
+                    'mysql+pymysql://u@127.0.0.1:1/n?',
+                    'postgresql://u@127.0.0.1:1/n?',
+                )
+                for query in _QUERIES
+                if _SECRET in query
+            ),
             ('sqlite:///file:cell.db?mode=ro&uri=true', _COMMANDS[3]),
         ],
     )
@@ -285,6 +316,12 @@ class ConnectionsTest(fuzz.FuzzTest, base.DatabaseTest, test_base.TestCase):
         examples=[
             (f'mysql://u@127.0.0.1:1/n?password={_SECRET}', _COMMANDS[0]),
             (f'mysql://u:{_SECRET}', _COMMANDS[0]),
+            *(
+                (f'{scheme}://u@127.0.0.1:1/n?{query}', _COMMANDS[0])
+                for scheme in ('mysql', 'postgresql')
+                for query in _QUERIES
+                if _SECRET in query
+            ),
         ],
     )
     def test_debug(self, url, command):

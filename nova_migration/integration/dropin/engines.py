@@ -22,6 +22,7 @@ from oslo_log import log as logging
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from nova_migration.db import errors
 from nova_migration.db import models
 from nova_migration.db import nova_schema
 from nova_migration.integration.dropin import looks
@@ -63,7 +64,7 @@ def look_again(engine: sa.Engine) -> bool:
     :returns: whether it has our columns
     """
     _looks.forget(engine.dialect)
-    _announced.discard(_name(engine))
+    _announced.discard(errors.shown(engine.url))
     engine.clear_compiled_cache()
     return goes_to_expanded(engine)
 
@@ -85,12 +86,8 @@ def _found(connection: sa.Connection) -> bool:
     return all(found)
 
 
-def _name(engine: sa.Engine) -> str:
-    return engine.url.render_as_string(hide_password=True)
-
-
 def _announce(engine: sa.Engine, expanded: bool) -> None:
-    name = _name(engine)
+    name = errors.shown(engine.url)
     with _noting:
         if name in _announced:
             return

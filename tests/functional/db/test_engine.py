@@ -157,6 +157,27 @@ class Opened:
         """A database that is not there is named."""
         self.refused('nonexistent', database='nonexistent')
 
+    @base.only_on('mysql', 'postgresql')
+    def test_values_of_options(self):
+        """Whatever a server says of an option's value, it is not shown."""
+        for query in {
+            'mysql': ('init_command=SET secret', 'read_timeout=secret'),
+            'postgresql': ('options=-c secret=1', 'sslmode=secret'),
+        }[self.BACKEND]:
+            name, _, value = query.partition('=')
+            url = self.changed(query={name: value})
+            for options in (EARLY, LATE):
+                error = self.assertRaises(
+                    exception.DatabaseError, use, url, options
+                )
+                self.assertIn('***', str(error))
+                while error is not None:
+                    self.assertNotIn('secret', str(error))
+                    hidden = error.__suppress_context__
+                    error = error.__cause__ or (
+                        None if hidden else error.__context__
+                    )
+
     def test_not_expanded(self):
         """A database without our columns is reported as that, not as SQL."""
         self.assertTrue(engine.needs_expand(self.db.engine))
