@@ -202,13 +202,61 @@ class UnknownSchema(DatabaseError):
     )
 
 
-class TableMissing(DatabaseError):
-    """The database is not a Nova cell database."""
+class NotACell(DatabaseError):
+    """The database is somebody else's, and has none of the tables."""
 
     msg_fmt = (
-        "There is no table '%(table)s': is this a Nova cell database? In an"
-        " empty one 'nova-migration-manage db upgrade --expand' creates it."
+        'The database %(url)s is not the one of a Nova cell: it has no table'
+        " '%(table)s', and looks like %(looks)s. Name the cell's with"
+        ' [database] connection or --database-connection; nothing was'
+        ' changed.'
     )
+
+
+class EmptyDatabase(NotACell):
+    """The database has no tables at all, or is a file that is not there."""
+
+    msg_fmt = (
+        'The database %(url)s %(looks)s: is it named right? Where it is,'
+        " 'nova-migration-manage db upgrade --create' makes the tables;"
+        ' nothing was changed.'
+    )
+
+
+class TableMissing(DatabaseError):
+    """One of the two tables is there, and the other one is not."""
+
+    msg_fmt = (
+        "There is no table '%(table)s': restore it, or run 'nova-manage db"
+        " sync' of Nova 34."
+    )
+
+
+class UnknownRevision(DatabaseError):
+    """Another release, which is newer or is no release, was here."""
+
+    msg_fmt = (
+        "The table %(table)s names the revision '%(revision)s', which this"
+        ' release does not know: run the command of the release that made'
+        ' it, or of a newer one. Nothing was changed.'
+    )
+
+
+class ContradictoryRevisions(DatabaseError):
+    """The version table holds what no run of a command leaves."""
+
+    msg_fmt = (
+        'What the table %(table)s holds (%(revisions)s) cannot be so:'
+        ' %(reason)s. Nothing was changed. Delete its rows, and run'
+        " 'nova-migration-manage db upgrade --expand' and, where it had been"
+        ' contracted, --contract: each step looks at what is there already.'
+    )
+
+
+class StatementRefused(DatabaseError):
+    """The server answered a statement with an error that has a remedy."""
+
+    msg_fmt = 'The database refused: %(reason)s.%(advice)s'
 
 
 class NotExpanded(DatabaseError):

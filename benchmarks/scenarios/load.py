@@ -40,7 +40,7 @@ def run(plan: scenarios.Plan) -> Iterator[measure.Result]:
     with databases.filled(plan.server, count) as cell:
         cell.execute(sa.update(cell.main).values(deleted=0))
         database = engine.from_url(cell.url)
-        schema.expand(database)
+        schema.expand(database, create=True)
         with turns.workers(
             CONTENDERS, lambda _name: {'url': cell.url}
         ) as at_work:

@@ -52,7 +52,7 @@ def run(plan: scenarios.Plan) -> Iterator[measure.Result]:
     count = max(count, each * len(CONTENDERS))
     with databases.filled(plan.server, count) as cell:
         database = engine.from_url(cell.url)
-        schema.expand(database)
+        schema.expand(database, create=True)
         database.engine.dispose()
         ids = {
             name: list(range(1 + each * number, 1 + each * (number + 1)))

@@ -14,11 +14,13 @@
 
 import argparse
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import datetime
 import functools
 import logging
+import os
 import sys
 import textwrap
 import types
@@ -40,8 +42,8 @@ from nova_migration.db import errors
 
 LOG = logging.getLogger(__name__)
 
-#: So that a newcomer needs nothing.
-DEFAULT_CONNECTION = 'sqlite:///nova_migration.db'
+#: Where oslo.config looks, and goes on without a word where it may not.
+_FOLDERS = ('~/.nova', '/etc/nova')
 
 #: What oslo.config raises for a value that refers to another one.
 _REFERENCES = (
@@ -73,21 +75,52 @@ def load_configuration(
 
 
 def use_connection(conf: cfg.ConfigOpts, connection: str | None) -> None:
-    """Choose the database: as told, as configured, or a local file."""
+    """Choose the database: as told, or as configured.
+
+    :raises DatabaseError: nobody names one
+    """
+    # oslo.config takes a folder that it may not list for an empty one.
+    _require_readable(conf.config_dir or ())
     if connection is not None:
         # oslo.config would take a dollar for one of its references.
         text = connection.replace('$', '$$')
         conf.set_override('connection', text, group='database')
     elif not _configured(conf):
-        read = [*(conf.config_file or ()), *(conf.config_dir or ())]
-        if read:
-            raise exception.DatabaseError(
-                reason=f'{", ".join(map(str, read))} has no [database]'
-                ' connection: add it, or give --database-connection.'
-            )
-        conf.set_override('connection', DEFAULT_CONNECTION, group='database')
+        raise exception.DatabaseError(reason=_nothing_named(conf))
     # A command says at once that nobody answers; a service waits.
     conf.set_override('max_retries', 0, group='database')
+
+
+def _nothing_named(conf: cfg.ConfigOpts) -> str:
+    read = [*(conf.config_file or ()), *(conf.config_dir or ())]
+    if read:
+        found = f'{", ".join(map(str, read))} has no [database] connection'
+    else:
+        _require_readable(_FOLDERS)
+        found = 'No database is named, and no nova.conf was found'
+    return (
+        f'{found}: give --config-file or --database-connection, or set'
+        ' OS_DATABASE__CONNECTION in the environment.'
+    )
+
+
+def _require_readable(folders: Iterable[str]) -> None:
+    """Refuse folders that are there and that nobody may look into.
+
+    :raises DatabaseError: naming the folder
+    """
+    for folder in map(os.path.expanduser, folders):
+        try:
+            os.listdir(folder)
+            os.stat(f'{folder}/.')
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise exception.DatabaseError(
+                reason=f'The configuration in {folder} cannot be read:'
+                f' {error.strerror}. Run the command as a user who may read'
+                ' it, or give --config-file.'
+            ) from error
 
 
 def _configured(conf: cfg.ConfigOpts) -> str | None:
@@ -104,6 +137,18 @@ def _configured(conf: cfg.ConfigOpts) -> str | None:
             ' option: write $$ for one that is part of the password.'
         ) from None
     return connection
+
+
+def opened(conf: cfg.ConfigOpts, creates: bool = False) -> engine.Database:
+    """Open the database of a configuration, as commands use one.
+
+    :param creates: a SQLite file that is not there may be made
+    :raises EmptyDatabase: there is none
+    """
+    database = engine.from_conf(conf)
+    if not creates:
+        engine.require_file(database.engine)
+    return database
 
 
 def printable(text: str) -> str:

@@ -224,7 +224,6 @@ class _Changing(outcome.OutcomeCommand):
         :raises AnotherAtWork: they do already
         """
         if parsed_args.dry_run:
-            engine.require_file(self.app.conf.database.connection)
             yield
             return
         with exclusive.hold(self.database, self.COMMAND, parsed_args.wait):
@@ -289,6 +288,11 @@ examples:
             action='store_true',
             help='refuse legacy rows from now on',
         )
+        parser.add_argument(
+            '--create',
+            action='store_true',
+            help="also make Nova's two tables, in an empty database",
+        )
         add_batch_options(parser)
         parser.add_argument(
             '--map',
@@ -309,6 +313,7 @@ examples:
         chosen = [name for name in _PHASES if getattr(parsed_args, name)]
         # An argument that makes no sense must not change anything.
         self._require_used(parsed_args, chosen)
+        self.app.creates = parsed_args.create and not parsed_args.dry_run
         meanings = mapping.meanings_with(parsed_args.map or ())
         run = self._plan if parsed_args.dry_run else self._run
         with self.alone(parsed_args):
@@ -342,6 +347,10 @@ examples:
 
     def _require_used(self, parsed_args: Any, chosen: list[str]) -> None:
         """Refuse an option that the chosen phase does not read."""
+        if parsed_args.create and chosen not in ([], ['expand']):
+            self.wrong_call(
+                f'--create is for expand: --{chosen[0]} does not read it'
+            )
         if not chosen or 'migrate' in chosen:
             return
         for option in _OF_MIGRATE:
@@ -361,8 +370,10 @@ examples:
 
     def _change_schema(self, phase: str, parsed_args: Any) -> outcome.Outcome:
         before = schema.present(self.database)
-        run = schema.expand if phase == 'expand' else schema.contract
-        run(self.database)
+        if phase == 'expand':
+            schema.expand(self.database, create=parsed_args.create)
+        else:
+            schema.contract(self.database)
         changed = schema.present(self.database) != before
         said = 'done' if changed else 'nothing to do'
         return outcome.Outcome(
@@ -375,7 +386,7 @@ examples:
     def _migrate(
         self, parsed_args: Any, meanings: mapping.Meanings
     ) -> Iterator[outcome.Outcome]:
-        engine.require_expanded(self.database.engine)
+        schema.require_expanded(self.database)
         schema.take_back(self.database)
         held = False
         if parsed_args.inconsistent:
@@ -538,6 +549,7 @@ examples:
 
     def _remove_rest(self, parsed_args: Any) -> Iterator[outcome.Outcome]:
         """Remove what a killed expand or --drop-columns has left."""
+        engine.require_cell(self.database.engine)
         if schema.is_begun(self.database):
             schema.require_restored(self.database)
             if parsed_args.drop_columns:
@@ -569,6 +581,7 @@ examples:
         self, parsed_args: Any
     ) -> tuple[tuple[str, ...], Iterator[tuple[Any, ...]]]:
         """Return a row for each branch."""
+        engine.require_cell(self.database.engine)
         applied = schema.applied(self.database)
         rows = (
             (branch, head, head in applied)
@@ -629,6 +642,7 @@ examples:
 
 def _what_is_next(database: engine.Database) -> outcome.Outcome:
     """Return which phase is next, and what it has to do."""
+    engine.require_cell(database.engine)
     if not schema.is_expanded(database):
         return _needed('expand', exits.EXPAND_NEEDED)
     counts = census.take(database)

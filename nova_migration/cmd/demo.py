@@ -103,7 +103,7 @@ class Tour:
     def upgrade(self) -> None:
         """Expand, migrate, map what is not known, contract."""
         self.say('2. db upgrade')
-        schema.expand(self.database)
+        schema.expand(self.database, create=True)
         self.say('   expand    columns and an index added; Nova goes on')
         changed = self._migrate()
         self.say(f'   migrate   {changed} rows are canonical')

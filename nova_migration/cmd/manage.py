@@ -108,6 +108,8 @@ class Manage(app.App):
         manager.add_command('complete', nova_migration.cmd.completion.Complete)
         self._database: engine.Database | None = None
         self._crashed: int | None = None
+        #: Whether the command may make a SQLite file.
+        self.creates = False
 
     def build_option_parser(
         self,
@@ -135,8 +137,8 @@ class Manage(app.App):
         parser.add_argument(
             '--database-connection',
             metavar='URL',
-            help='the cell database (default: [database] connection, or'
-            f' {base.DEFAULT_CONNECTION} without a configuration)',
+            help='the cell database (default: OS_DATABASE__CONNECTION of the'
+            ' environment, or [database] connection of the configuration)',
         )
         return parser
 
@@ -218,7 +220,7 @@ class Manage(app.App):
     def database(self) -> engine.Database:
         """The database of the configuration, opened once."""
         if self._database is None:
-            self._database = engine.from_conf(self.conf)
+            self._database = base.opened(self.conf, self.creates)
         return self._database
 
 

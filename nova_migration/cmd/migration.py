@@ -35,6 +35,7 @@ from nova_migration.cmd import formats
 from nova_migration.db import api
 from nova_migration.db import engine
 from nova_migration.db import errors
+from nova_migration.db import schema
 from nova_migration.objects.migration import Result
 from nova_migration.states import MIGRATION_TYPES
 from nova_migration.states import MigrationFlag
@@ -439,6 +440,7 @@ examples:
 
     def take_action(self, parsed_args: Any) -> Shown:
         """Process the event and return what came of it."""
+        schema.require_known(self.database)
         migration = self.find(parsed_args.migration)
         before = migration.state
         outcome = migration.process_event(

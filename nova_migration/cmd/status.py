@@ -80,7 +80,7 @@ class Checks(upgradecheck.UpgradeCommands):
     @functools.cached_property
     def _database(self) -> engine.Database:
         base.use_connection(self._conf, self._conf.database_connection)
-        return engine.from_conf(self._conf)
+        return base.opened(self._conf)
 
     def _nova(self) -> Any:
         found = release.beside()
@@ -98,6 +98,7 @@ class Checks(upgradecheck.UpgradeCommands):
         )
 
     def _columns(self) -> Any:
+        engine.require_cell(self._database.engine)
         if schema.is_expanded(self._database):
             return upgradecheck.Result(_OK)
         return upgradecheck.Result(

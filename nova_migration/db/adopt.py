@@ -20,6 +20,7 @@ from alembic.runtime import migration
 import sqlalchemy as sa
 
 from nova_migration import exception
+from nova_migration.db import errors
 from nova_migration.db import models
 from nova_migration.db import nova_schema
 
@@ -45,6 +46,47 @@ def check(connection: sa.Connection) -> bool:
         table, difference = found[0]
         raise exception.UnknownSchema(table=table, difference=difference)
     return True
+
+
+def require_cell(connection: sa.Connection, create: bool = False) -> None:
+    """Refuse a database that has none of the tables.
+
+    :param create: an empty one will do
+    :raises EmptyDatabase: it has no tables of anybody's
+    :raises NotACell: saying what it looks like
+    """
+    inspector = sa.inspect(connection)
+    if any(inspector.has_table(table.name) for table in models.TABLES):
+        return
+    present = {*inspector.get_table_names()} - {models.VERSION_TABLE}
+    if create and not present:
+        return
+    kind = exception.NotACell if present else exception.EmptyDatabase
+    raise kind(
+        url=errors.shown(connection.engine.url),
+        table=models.MIGRATIONS.name,
+        looks=_looks_like(present) if present else 'has no tables',
+    )
+
+
+#: What a database is that has both tables: the first one that fits.
+_KINDS = (
+    ("Nova's API database", ('cell_mappings', 'instance_mappings')),
+    ("Nova's from before Nova 34", ('instances', 'instance_faults')),
+    ("Placement's", ('resource_providers', 'inventories')),
+    ("Glance's", ('images', 'image_properties')),
+    ("Cinder's", ('volumes', 'snapshots')),
+    ("Neutron's", ('ports', 'networks')),
+    ("Keystone's", ('project', 'user')),
+)
+
+
+def _looks_like(present: set[str]) -> str:
+    for kind, tables in _KINDS:
+        if present.issuperset(tables):
+            return kind
+    named = sorted(present)[:3]
+    return f'that of somebody who has the tables {", ".join(named)}'
 
 
 def _misnamed(connection: sa.Connection) -> list[tuple[str, str]]:

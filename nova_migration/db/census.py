@@ -20,6 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from nova_migration import exception
+from nova_migration.db import adopt
 from nova_migration.db import clauses
 from nova_migration.db import engine as engine_mod
 from nova_migration.db import forgiving
@@ -147,9 +148,12 @@ def take(database: engine_mod.Database) -> list[Count]:
     """Count the rows of both tables; strings are told apart exactly.
 
     It needs no column of ours, so that it can be taken before expand.
+
+    :raises NotACell: the database has neither table
     """
 
     def work(connection: sa.Connection) -> list[Count]:
+        adopt.require_cell(connection)
         return [
             count
             for table in models.TABLES

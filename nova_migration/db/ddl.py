@@ -269,8 +269,14 @@ def has_check(connection: sa.Connection, table: sa.Table) -> bool:
     """Return whether contract's check is on a table."""
     if connection.dialect.name in MARIADB:
         return _mariadb_check(connection, table)
+    return bool(_checks(connection, table))
+
+
+def _checks(connection: sa.Connection, table: sa.Table) -> list[str]:
+    """Return what the check is called: a database keeps its old name."""
     found = sa.inspect(connection).get_check_constraints(table.name)
-    return models.constraint_name(table) in {row['name'] for row in found}
+    present = {row['name'] for row in found}
+    return [n for n in models.constraint_names(table) if n in present]
 
 
 def _mariadb_check(connection: sa.Connection, table: sa.Table) -> bool:
@@ -323,9 +329,12 @@ def check_of(op: Operations, table: sa.Table) -> tuple[str, str]:
 def validate_check(op: Operations, table: sa.Table) -> None:
     """Make PostgreSQL look at the rows that were there before the check."""
     if _dialect(op) == 'postgresql':
-        name = models.constraint_name(table)
+        names = _checks(op.get_bind(), table)
         with op.get_context().autocommit_block():
-            op.execute(f'ALTER TABLE {table.name} VALIDATE CONSTRAINT {name}')
+            for name in names:
+                op.execute(
+                    f'ALTER TABLE {table.name} VALIDATE CONSTRAINT {name}'
+                )
 
 
 def drop_check(op: Operations, table: sa.Table) -> None:
@@ -333,17 +342,20 @@ def drop_check(op: Operations, table: sa.Table) -> None:
     if not has_check(op.get_bind(), table):
         return
     dialect = _dialect(op)
-    name = models.constraint_name(table)
     if dialect in MARIADB:
         state = spell(op, models.added_columns()[0])
         _alter(op, table, [f'MODIFY COLUMN {state}'])
-    elif dialect == 'postgresql':
+        return
+    names = _checks(op.get_bind(), table)
+    if dialect == 'postgresql':
         # Outside of the revision's transaction, as it was added: contract
         # takes it back when it has to refuse.
         with op.get_context().autocommit_block():
-            op.drop_constraint(name, table.name)
-    else:
-        with op.batch_alter_table(table.name, recreate='always') as batch:
+            for name in names:
+                op.drop_constraint(name, table.name)
+        return
+    with op.batch_alter_table(table.name, recreate='always') as batch:
+        for name in names:
             batch.drop_constraint(name, type_='check')
 
 

@@ -18,10 +18,11 @@ import contextlib
 import dataclasses
 import enum
 import functools
-import pathlib
+import os
 import threading
 from typing import Any
 from typing import TypeVar
+import urllib.parse
 import warnings
 
 from oslo_config import cfg
@@ -33,6 +34,7 @@ from sqlalchemy import exc as sa_exc
 
 from nova_migration import exception
 from nova_migration.conf import opts
+from nova_migration.db import adopt
 from nova_migration.db import errors
 from nova_migration.db import forgiving
 from nova_migration.db import galera
@@ -166,19 +168,25 @@ def _explain_loss(database: Database, error: Exception, stage: _Stage) -> None:
 
 
 @contextlib.contextmanager
-def explained(engine: sa.Engine) -> Iterator[None]:
-    """Turn what an unprepared database raises into what to do about it."""
+def explained(engine: sa.Engine, preparing: bool = False) -> Iterator[None]:
+    """Turn what a database raises into what to do about it.
+
+    :param preparing: what fails is the work that prepares the database, so
+        that no missing preparation can be the cause
+    """
     # SQLAlchemy lets out what a driver raises when the isolation level of a
     # connection is set, or reset on the way back to the pool.
     raw = engine.dialect.loaded_dbapi.Error
     try:
         yield
     except (db_exc.DBError, sa_exc.DBAPIError, raw) as error:
-        _explain(engine, error)
+        _explain(engine, error, preparing)
         raise
 
 
-def _explain(engine: sa.Engine, error: Exception) -> None:
+def _explain(
+    engine: sa.Engine, error: Exception, preparing: bool = False
+) -> None:
     """Raise what to do about an error, if that is known."""
     cause = errors.source(engine.url, error)
     if errors.has_ended(engine, error):
@@ -189,21 +197,42 @@ def _explain(engine: sa.Engine, error: Exception) -> None:
         raise exception.RestoreAtWork(url=errors.shown(engine.url)) from error
     if errors.is_our_check(error):
         raise exception.LegacyRowRefused() from error
-    if needs_expand(engine):
-        raise exception.NotExpanded() from error
+    if not preparing and errors.is_of_absence(error):
+        require_expanded(engine)
+    if preparing or errors.remedy(error):
+        raise errors.refused(engine.url, error) from cause
+
+
+@contextlib.contextmanager
+def _looking(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Connect to see what is there.
+
+    :raises DatabaseError: not even that can be found out
+    """
+    with (
+        explained(engine, preparing=True),
+        engine.connect() as connection,
+        galera.caught_up(connection),
+    ):
+        yield connection
 
 
 def needs_expand(engine: sa.Engine) -> bool:
     """Return whether a table or one of our columns is not there.
 
-    :raises DatabaseUnavailable: not even that can be found out
+    :raises DatabaseError: not even that can be found out
     """
-    try:
-        with engine.connect() as connection, galera.caught_up(connection):
-            return _lacks_columns(sa.inspect(connection))
-    except (db_exc.DBError, sa_exc.DBAPIError) as error:
-        cause = errors.source(engine.url, error)
-        raise errors.unavailable(engine.url, error) from cause
+    with _looking(engine) as connection:
+        return _lacks_columns(sa.inspect(connection))
+
+
+def require_cell(engine: sa.Engine) -> None:
+    """Refuse a database that is not the one of a Nova cell.
+
+    :raises NotACell: saying what it looks like, if it is not empty
+    """
+    with _looking(engine) as connection:
+        adopt.require_cell(connection)
 
 
 def _lacks_columns(inspector: sa.Inspector) -> bool:
@@ -222,10 +251,39 @@ def _lacks_columns(inspector: sa.Inspector) -> bool:
 def require_expanded(engine: sa.Engine) -> None:
     """Refuse a database that does not have our columns.
 
+    :raises NotACell: it has none of the tables
     :raises NotExpanded: saying what to run
     """
-    if needs_expand(engine):
-        raise exception.NotExpanded()
+    with _looking(engine) as connection:
+        adopt.require_cell(connection)
+        if _lacks_columns(sa.inspect(connection)):
+            raise exception.NotExpanded()
+
+
+def require_file(engine: sa.Engine) -> None:
+    """Refuse a SQLite file that is not there: connecting would make it.
+
+    :raises EmptyDatabase: naming the file
+    """
+    path = _file_of(engine)
+    if path and not os.path.exists(path):
+        raise exception.EmptyDatabase(
+            url=errors.shown(engine.url),
+            table=models.MIGRATIONS.name,
+            looks='is a file that is not there',
+        )
+
+
+def _file_of(engine: sa.Engine) -> str | None:
+    """Return the file of a SQLite database; None for one in memory."""
+    if engine.dialect.name != 'sqlite':
+        return None
+    (name, *_rest), options = engine.dialect.create_connect_args(engine.url)
+    if options.get('uri'):
+        parts = urllib.parse.urlsplit(name)
+        in_memory = 'mode=memory' in parts.query
+        name = '' if in_memory else urllib.parse.unquote(parts.path)
+    return None if name in ('', ':memory:') else str(name)
 
 
 def from_url(
@@ -352,19 +410,6 @@ def dialect_of(url: str | sa.URL) -> str:
     :raises UnsupportedDatabase: as :func:`from_url`
     """
     return _parse(url).get_backend_name()
-
-
-def require_file(url: str | sa.URL) -> None:
-    """Refuse SQLite's file that is not there, which opening would make.
-
-    :raises DatabaseError: naming it
-    """
-    parsed = _parse(url)
-    name = parsed.database
-    if parsed.get_backend_name() != 'sqlite' or not name or ':' in name[:5]:
-        return
-    if not pathlib.Path(name).exists():
-        raise exception.DatabaseError(reason=f'There is no file {name}.')
 
 
 #: What an engine is not made with; nothing is read from a replica.

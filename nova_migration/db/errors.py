@@ -151,12 +151,13 @@ def shown(url: str | sa.URL) -> str:
     return parsed.set(query={}).render_as_string(hide_password=True)
 
 
-def said(url: sa.URL, error: BaseException) -> str:
-    """Return what a driver said of a URL, without what is secret in it.
+def said(url: sa.URL, error: BaseException, parts: bool = True) -> str:
+    """Return what a driver said, without what is secret in the URL.
 
-    Drivers repeat the values of options, whole or in parts.
+    :param parts: mask also the words that are a part of an option's value,
+        which is what is repeated of it while connecting
     """
-    secret = _secret_of(url)
+    secret = _secret_of(url, parts)
     text = first_line(error)
     return secret.sub(_MASK, text) if secret else text
 
@@ -184,12 +185,13 @@ _MASK = '***'
 _WORD = re.compile(r'\w{3,}')
 
 
-def _secret_of(url: sa.URL) -> re.Pattern[str] | None:
+def _secret_of(url: sa.URL, parts: bool = True) -> re.Pattern[str] | None:
     """Return what finds the secrets of a URL in a text; None without any."""
     values = [url.password] if url.password else []
     for value in url.query.values():
         values += [value] if isinstance(value, str) else value
-    values += [word for value in values for word in _WORD.findall(value)]
+    if parts:
+        values += [word for value in values for word in _WORD.findall(value)]
     # As drivers write them in their own sentences.
     values += [written(v)[1:-1] for v in values for written in (repr, ascii)]
     secrets = {*values} - {url.username, url.host, url.database, ''}
@@ -199,13 +201,119 @@ def _secret_of(url: sa.URL) -> re.Pattern[str] | None:
     return re.compile(rf'(?<!\w)(?:{found})(?!\w)')
 
 
+_Marks = tuple[set[int], set[str], tuple[str, ...]]
+
+#: What no table and no column is called: MariaDB's numbers, PostgreSQL's
+#: states, SQLite's words.
+_ABSENT: _Marks = (
+    {1054, 1146},
+    {'42703', '42P01'},
+    ('no such table', 'no such column', 'has no column named'),
+)
+
+#: What is to be done about an error, by what tells it as above.
+_REMEDIES: tuple[tuple[_Marks, str], ...] = (
+    (
+        ({1044, 1142, 1143, 1227, 1370}, set(), ()),
+        'Give the user of the URL the privileges SELECT, INSERT, UPDATE,'
+        ' DELETE, CREATE, DROP, ALTER and INDEX on the database, or name a'
+        ' user who has them.',
+    ),
+    (
+        (set(), {'42501'}, ()),
+        'Name a user who owns the tables, or is a member of the role that'
+        ' does, and who has CREATE on their schema.',
+    ),
+    (
+        (
+            {1290, 1792, 1836},
+            {'25006'},
+            ('attempt to write a readonly database',),
+        ),
+        'Name the server that is written to, and not a replica, or end what'
+        ' makes it read-only: read_only of MariaDB,'
+        ' default_transaction_read_only of PostgreSQL, the mode of a SQLite'
+        ' file and of its folder.',
+    ),
+    (
+        ({1845, 1846}, set(), ()),
+        'The table would have to be copied, with every writer waiting: SHOW'
+        ' TABLE STATUS tells its engine and row format, which have to be'
+        ' InnoDB and DYNAMIC.',
+    ),
+    (
+        ({1117, 1118}, set(), ()),
+        'The table has no room for more columns: SHOW TABLE STATUS tells its'
+        ' row format, which has to be DYNAMIC.',
+    ),
+    (
+        ({3, 1021, 1114}, {'53100'}, ('database or disk is full',)),
+        'Make room on the disk of the server, for its temporary files too.',
+    ),
+    (
+        ({1969, 3024}, {'57014'}, ()),
+        'It took longer than a limit allows: raise max_statement_time of'
+        ' MariaDB, or statement_timeout of PostgreSQL, for the user of the'
+        ' URL. Or somebody has ended it.',
+    ),
+)
+
+
+def _is_one_of(error: BaseException, marks: _Marks) -> bool:
+    numbers, states, words = marks
+    origin = origin_of(error) or error
+    state = getattr(origin, 'pgcode', None)
+    # PostgreSQL's words are in the language of the server.
+    said = '' if state else str(origin)
+    number = (*origin.args, None)[0]
+    return (
+        (isinstance(number, int) and number in numbers)
+        or state in states
+        or any(word in said for word in words)
+    )
+
+
+def is_of_absence(error: BaseException) -> bool:
+    """Tell that a statement named a table or a column that is not there."""
+    return _is_one_of(error, _ABSENT)
+
+
+def remedy(error: BaseException) -> str | None:
+    """Return what is to be done about an error; None if that is not known."""
+    for marks, text in _REMEDIES:
+        if _is_one_of(error, marks):
+            return text
+    return None
+
+
+def refused(url: sa.URL, error: BaseException) -> exception.StatementRefused:
+    """Return what to raise for the answer to a statement.
+
+    The server often leaves out which table the statement was about.
+    """
+    reason, table = said(url, error, parts=False), _table_of(error)
+    if table and table not in reason:
+        reason = f"table '{table}': {reason}"
+    advice = remedy(error)
+    return exception.StatementRefused(
+        reason=reason, advice=f' {advice}' if advice else ''
+    )
+
+
+def _table_of(error: BaseException) -> str | None:
+    inner = getattr(error, 'inner_exception', error)
+    words = re.findall(r'\w+', getattr(inner, 'statement', None) or '')
+    names = {*(table.name for table in models.TABLES), models.VERSION_TABLE}
+    return next((word for word in words if word in names), None)
+
+
 def is_our_check(error: Exception) -> bool:
     """Tell contract's check; MariaDB names it after the column it is on."""
     text = first_line(error)
     return any(
         name in text
         for table in models.TABLES
-        for name in (models.constraint_name(table), f'{table.name}.state`')
+        for name in (*models.constraint_names(table), f'{table.name}.state`')
     )
 
 

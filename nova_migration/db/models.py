@@ -37,13 +37,24 @@ _CHANGED_AT = sa.DateTime().with_variant(
 
 #: What the names of fences begin with; see :mod:`nova_migration.db.fence`.
 FENCE = 'nova_migration_restore'
+#: It has a name of its own, because a Nova cell database has Nova's
+#: ``alembic_version`` already.
+VERSION_TABLE = 'nova_migration_alembic_version'
 
 INDEX = 'migrations_state_and_state_changed_at_idx'
 
 
 def constraint_name(table: sa.Table) -> str:
-    """Return the name of the check that contract adds to a table."""
-    return f'{table.name}_state_and_status'
+    """Return the name of the check that contract adds to a table.
+
+    It is all that who writes by hand is shown, so it says where to look.
+    """
+    return f'{table.name}_contracted_see_nova_migration_docs'
+
+
+def constraint_names(table: sa.Table) -> tuple[str, ...]:
+    """Return every name that the check has had, the newest first."""
+    return constraint_name(table), f'{table.name}_state_and_status'
 
 
 metadata = sa.MetaData()

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 import contextlib
 import functools
 import io
+import itertools
 import logging
 import pathlib
 from typing import Any
@@ -47,7 +48,7 @@ from nova_migration.db import script as script_mod
 
 LOG = logging.getLogger(__name__)
 
-VERSION_TABLE = 'nova_migration_alembic_version'
+VERSION_TABLE = models.VERSION_TABLE
 EXPAND = 'expand'
 CONTRACT = 'contract'
 
@@ -83,7 +84,7 @@ def config(connection: sa.Connection | None = None) -> alembic.config.Config:
 def _connected(database: engine_mod.Database) -> Iterator[sa.Connection]:
     """Connect for DDL, which waits only so long for a table."""
     with (
-        engine_mod.explained(database.engine),
+        engine_mod.explained(database.engine, preparing=True),
         database.engine.connect() as connection,
         ddl.lock_timeout(connection),
         galera.caught_up(connection),
@@ -97,8 +98,16 @@ def _connected(database: engine_mod.Database) -> Iterator[sa.Connection]:
 def _run(
     database: engine_mod.Database, command: Callable[..., None], target: str
 ) -> None:
-    with _connected(database) as connection, _alone(database):
-        command(config(connection), target)
+    held = current(database)
+    try:
+        with _connected(database) as connection, _alone(database):
+            command(config(connection), target)
+    except alembic.util.CommandError as error:
+        raise exception.ContradictoryRevisions(
+            table=VERSION_TABLE,
+            revisions=', '.join(held),
+            reason=errors.first_line(error),
+        ) from error
 
 
 @contextlib.contextmanager
@@ -131,17 +140,25 @@ def _another(
     )
 
 
-def expand(database: engine_mod.Database) -> None:
+def expand(database: engine_mod.Database, create: bool = False) -> None:
     """Add our columns and index; code that knows nothing of them goes on.
 
     A table that was made anew since, as from a dump, gets them again.
 
+    :param create: make Nova's two tables in an empty database
+    :raises NotACell: there are none of the tables, and it is not empty
+    :raises EmptyDatabase: it is empty, and nobody said ``create``
     :raises UnknownSchema: the tables are not Nova 34's
+    :raises UnknownRevision: a release was here that is not known
     :raises LockTimeout: somebody held a table for too long
     """
     # Before alembic makes its version table: a database that is refused must
     # be left as it was.
-    with database.transaction() as connection:
+    with (
+        engine_mod.explained(database.engine, preparing=True),
+        database.engine.begin() as connection,
+    ):
+        adopt.require_cell(connection, create)
         adopt.check(connection)
     take_back(database)
     if _is_stamped(database, EXPAND) and not is_expanded(database):
@@ -160,12 +177,32 @@ def contract(database: engine_mod.Database) -> None:
     :raises LegacyRowsRemain: there still are some
     :raises LockTimeout: somebody held a table for too long
     """
-    engine_mod.require_expanded(database.engine)
+    require_expanded(database)
     take_back(database)
     if _is_stamped(database, CONTRACT) and not is_contracted(database):
         # Somebody has removed a check; who runs this wants both.
         revert_contract(database)
     _run(database, alembic.command.upgrade, f'{CONTRACT}@head')
+
+
+def require_expanded(database: engine_mod.Database) -> None:
+    """Refuse a database that is not prepared for canonical rows.
+
+    :raises UnknownRevision: another release has prepared it
+    :raises NotACell: it has none of the tables
+    :raises NotExpanded: our columns are not there yet
+    """
+    require_known(database)
+    engine_mod.require_expanded(database.engine)
+
+
+def require_known(database: engine_mod.Database) -> None:
+    """Refuse a schema that another release has made: it is not touched.
+
+    :raises UnknownRevision: naming the revision
+    :raises ContradictoryRevisions: no release leaves that
+    """
+    current(database)
 
 
 def revert_contract(database: engine_mod.Database) -> None:
@@ -355,28 +392,59 @@ def _head(branch: str) -> str:
 
 
 def current(database: engine_mod.Database) -> tuple[str, ...]:
-    """Return the revisions that the version table names."""
+    """Return the revisions that the version table names.
+
+    :raises UnknownRevision: one of them is of another release
+    :raises ContradictoryRevisions: they cannot all have been run last
+    """
     with (
-        engine_mod.explained(database.engine),
+        engine_mod.explained(database.engine, preparing=True),
         database.engine.connect() as connection,
         galera.caught_up(connection),
     ):
         context = migration.MigrationContext.configure(
             connection, opts={'version_table': VERSION_TABLE}
         )
-        return tuple(sorted(context.get_current_heads()))
+        found = tuple(sorted(context.get_current_heads()))
+    _verify(found)
+    return found
+
+
+def _verify(found: tuple[str, ...]) -> None:
+    """Refuse revisions that alembic would stop at half way."""
+    known = {script.revision for script in _scripts().walk_revisions()}
+    for revision in found:
+        # alembic would take the beginning of one for the whole.
+        if revision not in known:
+            raise exception.UnknownRevision(
+                table=VERSION_TABLE, revision=revision
+            )
+    for one, other in itertools.permutations(found, 2):
+        if one in _with_ancestors(other):
+            raise exception.ContradictoryRevisions(
+                table=VERSION_TABLE,
+                revisions=', '.join(found),
+                reason=f"'{other}' is run after '{one}' and takes its place",
+            )
+
+
+def _with_ancestors(revision: str) -> set[str]:
+    found = _scripts().iterate_revisions(
+        revision, 'base', inclusive=True, implicit_base=True
+    )
+    return {script.revision for script in found}
 
 
 def applied(database: engine_mod.Database) -> set[str]:
-    """Return every revision that has been run, ancestors included."""
-    scripts = _scripts()
+    """Return every revision that has been run, ancestors included.
+
+    :raises UnknownRevision: as :func:`current`
+    """
     return {
-        revision.revision
+        revision
         for head in current(database)
-        for revision in scripts.iterate_revisions(
-            head, 'base', inclusive=True, implicit_base=True
-        )
-    } | set(current(database))
+        for revision in _with_ancestors(head)
+    }
 
 
 def _is_stamped(database: engine_mod.Database, branch: str) -> bool:

@@ -81,7 +81,7 @@ class DropinTest(nova_base.NovaTest):
         nova_objects.register_all()
         dropin.register()
         self.create_instances(rows.INSTANCES)
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         manager = self.nova_context.db_connection
         for mode in (manager.writer, manager.reader):
             self.assertTrue(dropin.look_again(mode.get_engine()))

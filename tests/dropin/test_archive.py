@@ -70,14 +70,14 @@ class ArchiveTest(test_upgrade.FilledTest):
 
     def test_legacy_rows(self):
         """The version table is no obstacle, and reasons are kept."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.execute("UPDATE migrations SET state_reason = 'Ümlaut'")
         self.look()
         self.check()
 
     def test_canonical_rows(self):
         """State, kept string, reason and time are kept."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.migrate(*self.map_everything())
         self.execute("UPDATE migrations SET state_reason = 'because'")
         self.look()
@@ -95,7 +95,7 @@ class ArchiveTest(test_upgrade.FilledTest):
 
     def test_contracted(self):
         """Rows that have to be canonical are archived as such."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.migrate(*self.map_everything())
         schema.contract(self.db)
         self.look()
@@ -108,7 +108,7 @@ class ArchiveTest(test_upgrade.FilledTest):
         Nova cannot archive instances on PostgreSQL, where locked_by has
         another type in the shadow table.
         """
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.migrate()
         self.look()
         self.execute(
@@ -130,7 +130,7 @@ class ArchiveTest(test_upgrade.FilledTest):
 
     def test_purge(self):
         """Purging removes shadows, and no table of ours."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.migrate()
         self.look()
         archived = self.archive()['migrations']

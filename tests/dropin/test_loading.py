@@ -58,7 +58,7 @@ class LoadingTest(nova_base.NovaTest):
 
     def test_ways(self):
         """A word in either URL loads it, and so does a call, twice too."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         for how, url in (
             ('connection', None),
             ('cell', None),
@@ -73,7 +73,7 @@ class LoadingTest(nova_base.NovaTest):
 
     def test_outside_is_as_it_was(self):
         """Neither version, nor columns, nor fields, nor URL show it."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         with_it, _log = self.load('cell')
         without, _log = self.load('nothing', self.url)
         for name in ('version', 'columns', 'url'):
@@ -85,7 +85,7 @@ class LoadingTest(nova_base.NovaTest):
 
     def test_without_it(self):
         """Without the word Nova writes done over completed."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         seen, log = self.load('nothing', self.url)
         self.assertEqual(NOVAS, seen['object'])
         self.assertEqual(('done', 1), (seen['stale'], seen['found']))
@@ -104,7 +104,7 @@ class LoadingTest(nova_base.NovaTest):
         Nova goes on being guarded: left alone it would take canonical rows
         for something else.
         """
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         seen, log = self.load('misconfigured')
         self.assertEqual(OURS, seen['object'])
         self.assertEqual('completed', seen['stale'])
@@ -118,7 +118,7 @@ class LoadingTest(nova_base.NovaTest):
 
     def test_threads(self):
         """Cells that are opened at the same time are all read alike."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.insert(
             migration_type='evacuation',
             status='completed',
@@ -134,7 +134,7 @@ class LoadingTest(nova_base.NovaTest):
 
     def test_primitives(self):
         """What either kind of process sends, the other takes in and saves."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         word = base.with_word(self.url)
         for sender, receiver in (('nothing', 'cell'), ('cell', 'nothing')):
             urls = {'nothing': self.url, 'cell': word}

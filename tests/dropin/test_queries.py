@@ -60,7 +60,7 @@ class QueriesTest(test_upgrade.FilledTest):
         word = base.with_word(self.url)
         steps = {
             'not expanded': lambda: None,
-            'legacy rows': lambda: schema.expand(self.db),
+            'legacy rows': lambda: schema.expand(self.db, create=True),
             'canonical rows': self.migrate,
             'legacy rows again': self.restore,
         }
@@ -95,7 +95,7 @@ class MappedTest(test_upgrade.FilledTest):
     def test_mapped_strings(self):
         """A mapped row is found under its string and under its state's."""
         before, _log = base.run('ask', self.url)
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.migrate(*self.map_everything())
         after, _log = base.run('ask', base.with_word(self.url))
         odd = repr(('yes', 'filter', 'goofballs'))

@@ -53,9 +53,9 @@ UNKNOWN = (
 
 #: What a database calls the check that contract adds.
 CONSTRAINTS = {
-    'sqlite': 'migrations_state_and_status',
+    'sqlite': models.constraint_name(models.MIGRATIONS),
     'mysql': 'migrations.state',
-    'postgresql': 'migrations_state_and_status',
+    'postgresql': models.constraint_name(models.MIGRATIONS),
 }
 _SECOND = datetime.timedelta(seconds=1)
 

@@ -99,7 +99,7 @@ class DatabaseTest:
 
     def expand(self):
         """Create the tables and add our columns."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
 
     def insert(self, table=models.MIGRATIONS, **values):
         """Insert a raw row and return its id."""

@@ -131,7 +131,7 @@ class CommandLineTest(fuzz.FuzzTest, base.DatabaseTest, test_base.TestCase):
 
     def expanded(self):
         """Return a file with rows of both forms, and a contradiction."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         with self.db.engine.begin() as connection:
             connection.execute(
                 sa.text(

@@ -76,11 +76,11 @@ class Locks(NodesTest):
     def test_transaction_on_this_node(self):
         """Who has used the table is not killed; the command gives up."""
         with self.session(0, 'SELECT * FROM migrations') as reader:
-            result = self.manage('db', 'upgrade', '--expand')
+            result = self.manage('db', 'upgrade', '--expand', '--create')
             self.assert_one_line(result, 255, 'could not be locked')
             reader('SELECT * FROM migrations')
         self.assert_expanded(False)
-        self.work('db', 'upgrade', '--expand')
+        self.work('db', 'upgrade', '--expand', '--create')
         self.assert_expanded()
 
     def test_lock_tables_on_this_node(self):
@@ -89,20 +89,20 @@ class Locks(NodesTest):
         Writers on other nodes go on meanwhile.
         """
         with self.session(0, 'LOCK TABLES migrations READ') as holder:
-            result = self.manage('db', 'upgrade', '--expand')
+            result = self.manage('db', 'upgrade', '--expand', '--create')
             self.assert_one_line(result, 255, 'could not be locked')
             self.nodes[1].ask(
                 f'INSERT INTO {self.name}.migrations (status) VALUES (NULL)'
             )
             holder('UNLOCK TABLES')
-        self.work('db', 'upgrade', '--expand')
+        self.work('db', 'upgrade', '--expand', '--create')
         self.assert_expanded()
 
     def test_transaction_on_another_node(self):
         """Total order isolation kills it: error 1213, to be tried again."""
         self.insert_plain()
         with self.session(1, 'UPDATE migrations SET hidden = 1') as writer:
-            self.work('db', 'upgrade', '--expand')
+            self.work('db', 'upgrade', '--expand', '--create')
             error = self.assertRaises(
                 pymysql.err.OperationalError, writer, 'SELECT 1'
             )
@@ -123,14 +123,14 @@ class Locks(NodesTest):
             ('BACKUP STAGE START', 'BACKUP STAGE BLOCK_DDL'),
         ):
             with self.session(0, *statements):
-                result = self.manage('db', 'upgrade', '--expand')
+                result = self.manage('db', 'upgrade', '--expand', '--create')
                 self.assert_one_line(result, 255, 'Galera', '1047', 'backup')
-        self.work('db', 'upgrade', '--expand')
+        self.work('db', 'upgrade', '--expand', '--create')
         self.assert_expanded()
 
     def test_behind_ddl_of_another_node(self):
         """What another node has just expanded is not taken for missing."""
-        schema.expand(self.dbs[0])
+        schema.expand(self.dbs[0], create=True)
         self.assertEqual([], list(upgrade.migrate(self.dbs[1])))
         schema.contract(self.dbs[1])
         self.assertTrue(schema.is_contracted(self.dbs[2]))
@@ -140,7 +140,7 @@ class Apart(NodesTest):
     """A node that has lost the rest of its cluster."""
 
     COMMANDS = (
-        ('db', 'upgrade', '--expand'),
+        ('db', 'upgrade', '--expand', '--create'),
         ('db', 'upgrade', '--migrate'),
         ('db', 'census'),
         ('db', 'check'),
@@ -178,11 +178,11 @@ class Apart(NodesTest):
                 self.assert_one_line(
                     result, result.code, 'Galera node', '1047', 'wsrep_ready'
                 )
-        self.work('db', 'upgrade', '--expand')
+        self.work('db', 'upgrade', '--expand', '--create')
 
     def test_services(self):
         """A service is told the same, and the row is as it was."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         (row_id, _other) = self.put('preparing')
         guard.position(self.db, row_id, base.LIVE)
         with self.apart(self.nodes[0]):
@@ -200,7 +200,7 @@ class Apart(NodesTest):
 
     def test_desynced(self):
         """A node that may lag as it likes is upgraded as any other."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.put('preparing', 20)
         self.nodes[0].ask('SET GLOBAL wsrep_desync = ON')
         try:

@@ -141,7 +141,7 @@ class ExpandTest(base.NovaTest):
 
     def test_equals_the_models(self):
         """After expand, alembic finds only the foreign key to differ."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         with self.plain.connect() as connection:
             found = compared(connection, models.metadata)
         self.assertEqual([FOREIGN_KEY], found)
@@ -149,7 +149,7 @@ class ExpandTest(base.NovaTest):
     def test_adds_and_changes_nothing_else(self):
         """Expand appends columns, one index and the version table."""
         before = self.structure()
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         after = self.structure()
         self.assertEqual(
             {schema.VERSION_TABLE},
@@ -176,14 +176,14 @@ class ExpandTest(base.NovaTest):
     def test_revert_leaves_what_nova_made(self):
         """Expanding and going back leaves no trace."""
         before = self.structure()
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         schema.revert_expand(self.db)
         self.assertEqual(before, self.structure())
 
     def test_contract_and_back_leaves_what_nova_made(self):
         """The whole way there and back leaves no trace."""
         before = self.structure()
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         schema.contract(self.db)
         schema.revert_contract(self.db)
         schema.revert_expand(self.db)
@@ -191,7 +191,7 @@ class ExpandTest(base.NovaTest):
 
     def test_contract_adds_a_check_and_nothing_else(self):
         """Contract leaves columns, keys and indexes as they were."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         before = self.structure()
         schema.contract(self.db)
         after = self.structure()
@@ -210,7 +210,7 @@ class ExpandTest(base.NovaTest):
 
     def test_nova_can_sync_again(self):
         """Nova's db sync finds its own version and changes nothing."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         schema.contract(self.db)
         before = self.structure()
         self.sync()
@@ -225,7 +225,7 @@ class OlderNovaTest(base.NovaTest):
     def test_nova_upgrades_after_us(self):
         """Expand, then Nova's next migration: as if the other way round."""
         before = len(self.structure()[nova_schema.MAIN]['indexes'])
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.sync()
         self.assertEqual(
             before + 3, len(self.structure()[nova_schema.MAIN]['indexes'])
@@ -273,7 +273,7 @@ class AdoptTest(base.NovaTest):
 
     def test_untouched_database_is_adopted(self):
         """A database that Nova made and nobody changed is expanded."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.assertTrue(schema.is_expanded(self.db))
         self.assertFalse(schema.is_contracted(self.db))
 
@@ -307,7 +307,7 @@ class AdoptTest(base.NovaTest):
                     'status', type_=sa.String(255)
                 ),
             )
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
 
     def test_other_type_is_refused(self):
         """A number where Nova has a string is somebody else's column."""
@@ -339,7 +339,7 @@ class AdoptTest(base.NovaTest):
                     'status', existing_type=sa.String(255), nullable=True
                 ),
             )
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
 
     def test_missing_shadow_table_is_refused(self):
         """Without its shadow table this is no cell database."""
@@ -360,7 +360,7 @@ class AdoptTest(base.NovaTest):
             nova_schema.MAIN,
             lambda batch: batch.add_column(sa.Column('note', sa.Text)),
         )
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         names = [column.name for column in self.reflected('migrations').c]
         self.assertIn('note', names)
 

@@ -32,7 +32,7 @@ class ServiceTest(base.NovaTest):
         super().setUp()
         nova_objects.register_all()
         self.create_instances([INSTANCE])
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
 
     def create_migration(self, **values):
         """Create a row through Nova's object."""

@@ -114,7 +114,7 @@ class HazardTest(integrated_helpers._IntegratedTestBase):
     def upgrade(self):
         """Do what the operator does until every row is canonical."""
         database = engine_mod.Database(self.engine)
-        schema.expand(database)
+        schema.expand(database, create=True)
         list(upgrade.migrate(database))
 
     def take_down(self, host):

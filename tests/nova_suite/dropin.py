@@ -35,7 +35,7 @@ def expand_what_nova_makes():
         db_sync(version=version, database=database, context=context)
         if database == 'main':
             engine = nova_db_api.get_engine(context=context)
-            schema.expand(engine_mod.Database(engine))
+            schema.expand(engine_mod.Database(engine), create=True)
 
     nova_migration_db.db_sync = db_sync_and_expand
 

@@ -348,7 +348,7 @@ class OtherWork(ThroughProxy, samples.Expanded):
             for when in (proxy.Cut.BEFORE, proxy.Cut.AFTER):
                 self.proxy.cut(_ALTER, when)
                 self.assertRaises(exception.ConnectionLost, step, self.far)
-                schema.expand(self.db)
+                schema.expand(self.db, create=True)
                 if step is not schema.contract:
                     schema.contract(self.db)
 

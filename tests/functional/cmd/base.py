@@ -139,13 +139,27 @@ def environment(home):
     }
 
 
-def run_process(*argv, module='manage', folder=None, **options):
-    """Run a command in a process of its own, in an empty folder."""
+#: Root may read everything; without these it is as everybody else.
+_BOUND = (
+    'setpriv',
+    '--inh-caps=-all',
+    '--bounding-set=-dac_override,-dac_read_search',
+)
+
+
+def run_process(
+    *argv, module='manage', folder=None, home=None, bound=False, **options
+):
+    """Run a command in a process of its own, in an empty folder.
+
+    :param bound: as a user who may read only what files say that he may
+    """
     folder = folder or tempfile.mkdtemp()
+    prefix = _BOUND if bound and not os.geteuid() else ()
     done = subprocess.run(
-        command_line(*argv, module=module),
+        [*prefix, *command_line(*argv, module=module)],
         cwd=folder,
-        env=environment(folder),
+        env=environment(home or folder),
         capture_output=True,
         text=True,
         timeout=PATIENCE,

@@ -19,11 +19,13 @@ import shutil
 import subprocess
 import sys
 
+import fixtures
+from oslo_config import cfg
 import sqlalchemy as sa
 
-from nova_migration.cmd import base as cmd_base
 from nova_migration.cmd import exits
 from nova_migration.cmd import manage
+from nova_migration.cmd import status
 from nova_migration.states import MIGRATION_TYPES
 from tests import base as test_base
 from tests.functional import base
@@ -88,6 +90,22 @@ stuck_after = 60
 
 [workarounds]
 """
+
+#: What asks for a database, and what it ends with for an error.
+ON_DATABASES = (
+    (('db', 'check'), 1),
+    (('db', 'upgrade'), 255),
+    (('db', 'upgrade', '--expand'), 255),
+    (('db', 'upgrade', '--migrate'), 255),
+    (('db', 'upgrade', '--contract'), 255),
+    (('db', 'restore'), 255),
+    (('db', 'restore', '--drop-columns'), 255),
+    (('db', 'census'), 1),
+    (('db', 'version'), 1),
+    (('migration', 'list'), 1),
+    (('migration', 'show', '1'), 1),
+    (('migration', 'process-event', '1', 'fail', '--reason', 'x'), 1),
+)
 
 #: Of a database that nobody listens for.
 NOBODY = (
@@ -197,12 +215,105 @@ class ConfigurationTest(NovaDatabase):
             odd.unlink()
         self.nothing_made()
 
-    def test_default_file(self):
-        """Without a configuration a local SQLite file is used."""
-        result = cmd_test.run_process('db', 'check', folder=self.folder)
-        self.assertEqual(EXPAND_NEEDED, result.code, result)
-        name = cmd_base.DEFAULT_CONNECTION.rpartition('/')[2]
-        self.assertEqual([name], [p.name for p in self.folder.glob('*.db')])
+    def test_no_configuration(self):
+        """Without a configuration every command stops, and makes nothing."""
+        if cfg.find_config_files(project='nova'):
+            self.skipTest('this machine has a nova.conf')
+        for argv, code in ON_DATABASES:
+            result = self.run_with(*argv)
+            self.assert_one_line(
+                result,
+                code,
+                '--database-connection',
+                '--config-file',
+                'OS_DATABASE__CONNECTION',
+            )
+        result = cmd_test.call(status.main, ['upgrade', 'check'])
+        self.assert_one_line(result, 255, '--database-connection')
+        self.nothing_made()
+
+    def test_no_such_file(self):
+        """A SQLite file that is not there is named, and not made."""
+        for name in ('no.db', 'file:no.db?uri=true', f'{self.folder}/no.db'):
+            for argv, code in ON_DATABASES:
+                result = self.run_with(
+                    '--database-connection', f'sqlite:///{name}', *argv
+                )
+                self.assert_one_line(result, code, 'no.db', '--create')
+            result = cmd_test.call(
+                status.main,
+                [
+                    '--database-connection',
+                    f'sqlite:///{name}',
+                    'upgrade',
+                    'check',
+                ],
+            )
+            self.assert_one_line(result, 255, 'no.db', '--create')
+        self.nothing_made()
+
+    def test_created_file(self):
+        """With --create a SQLite file is made, and is whole."""
+        named = ('--database-connection', f'sqlite:///{self.folder}/no.db')
+        for option in ('--migrate', '--contract'):
+            result = self.run_with(*named, 'db', 'upgrade', option, '--create')
+            self.assertEqual((USAGE, ''), (result.code, result.out))
+            self.assertIn('--create', result.err)
+        self.nothing_made()
+        for _time in range(2):
+            result = self.run_with(*named, 'db', 'upgrade', '--create')
+            self.assertEqual((0, ''), (result.code, result.err))
+        self.assertEqual(0, self.run_with(*named, 'db', 'check').code)
+
+    def test_environment(self):
+        """OS_DATABASE__CONNECTION keeps a password off the command line."""
+        self.useFixture(
+            fixtures.EnvironmentVariable('OS_DATABASE__CONNECTION', self.url)
+        )
+        self.assert_found()
+        other = self.write(
+            'nova.conf', '[database]\nconnection = sqlite:///other.db\n'
+        )
+        found = self.run_with('--config-file', other, 'db', 'census')
+        self.assertEqual((0, ''), (found.code, found.err))
+        result = self.run_with(
+            '--database-connection', 'sqlite:///given.db', 'db', 'census'
+        )
+        self.assert_one_line(result, 1, 'given.db')
+        self.nothing_made()
+
+    def test_may_not_be_read(self):
+        """A configuration that may not be read is named, and nothing done."""
+        home = self.folder / 'home'
+        conf = f'[database]\nconnection = {self.url}\n'
+        for place, argv, mode in (
+            ('home/.nova', (), 0o444),
+            ('home/.nova/nova.conf.d', (), 0),
+            ('home/.nova/nova.conf', (), 0),
+            ('conf.d', ('--config-dir', 'conf.d'), 0),
+            ('conf.d/nova.conf', ('--config-dir', 'conf.d'), 0),
+            ('conf.d/nova.conf', ('--config-file', 'conf.d/nova.conf'), 0),
+        ):
+            for name in (
+                'home/.nova/nova.conf',
+                'home/.nova/nova.conf.d/a.conf',
+                'conf.d/nova.conf',
+            ):
+                self.write(name, conf)
+            locked = self.folder / place
+            before = locked.stat().st_mode
+            locked.chmod(mode)
+            result = cmd_test.run_process(
+                *argv,
+                'db',
+                'upgrade',
+                folder=self.folder,
+                home=home,
+                bound=True,
+            )
+            self.assert_one_line(result, 255, place)
+            locked.chmod(before)
+        self.nothing_made()
 
     def test_where_nova_looks(self):
         """Without options nova.conf is found where Nova's commands find it."""

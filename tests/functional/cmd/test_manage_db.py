@@ -110,7 +110,7 @@ class UpgradeTest(NovaDatabase):
     def test_an_empty_database_gets_the_tables(self):
         """In a database without tables they are created."""
         self.url = self.useFixture(base.EmptyDatabase(self.BACKEND)).url
-        self.work('db', 'upgrade')
+        self.work('db', 'upgrade', '--create')
         self.work('db', 'check')
         self.assertEqual([], self.listed('db', 'census'))
 
@@ -264,7 +264,7 @@ class UpgradeTest(NovaDatabase):
     def fresh(self):
         """Empty the table, which has been expanded."""
         if not schema.is_expanded(self.db):
-            schema.expand(self.db)
+            schema.expand(self.db, create=True)
         with self.db.engine.begin() as connection:
             connection.execute(models.MIGRATIONS.delete())
 

@@ -108,7 +108,7 @@ class Statements(DdlTest):
         """Columns are added at once, and the index beside writers."""
         self.create_nova_tables()
         with self.statements() as sent:
-            schema.expand(self.db)
+            schema.expand(self.db, create=True)
         changes = self.altering(sent)
         adding = [text for text in changes if 'ADD COLUMN' in text]
         (index,) = [text for text in changes if 'INDEX' in text]
@@ -129,7 +129,7 @@ class Statements(DdlTest):
 
     def test_contract(self):
         """The check is added without a look at the rows that are there."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         with self.statements() as sent:
             schema.contract(self.db)
         if self.BACKEND == 'mysql':
@@ -154,7 +154,7 @@ class Statements(DdlTest):
 
         SQLite has to copy a table for a check.
         """
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.insert(
             id=4,
             uuid='u4',
@@ -194,7 +194,7 @@ class Locks(DdlTest):
             with self.holding(table):
                 self.run_soon(schema.expand)
             self.assertFalse(schema.is_expanded(self.db))
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.assertTrue(schema.is_expanded(self.db))
         self.assertFalse(engine.needs_expand(self.db.engine))
         self.assertEqual(START.legacy, self.row(1).status)
@@ -213,14 +213,14 @@ class Locks(DdlTest):
 
     def test_index_beside_a_transaction(self):
         """The index waits as little for a transaction as the columns do."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         models.STATE_INDEX.drop(self.db.engine)
         with self.db.engine.begin() as connection:
             connection.exec_driver_sql(f'DELETE FROM {schema.VERSION_TABLE}')
         self.insert(id=1, status=START.legacy)
         with self.holding(models.MIGRATIONS):
             self.run_soon(schema.expand)
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         found = sa.inspect(self.db.engine).get_indexes('migrations')
         self.assertIn(models.INDEX, {row['name'] for row in found})
         with self.db.engine.connect() as connection:
@@ -235,7 +235,7 @@ class Locks(DdlTest):
     @base.only_on('postgresql')
     def test_killed_index(self):
         """The invalid index of a build that was killed is built again."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         models.STATE_INDEX.drop(self.db.engine)
         with self.db.engine.begin() as connection:
             connection.exec_driver_sql(f'DELETE FROM {schema.VERSION_TABLE}')
@@ -244,7 +244,7 @@ class Locks(DdlTest):
 
         def build():
             try:
-                schema.expand(builder)
+                schema.expand(builder, create=True)
             except (db_exc.DBError, exception.DatabaseError) as error:
                 failed.append(error)
 
@@ -255,7 +255,7 @@ class Locks(DdlTest):
             thread.join()
         self.assertEqual(1, len(failed))
         self.assertEqual([False], self.validity())
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.assertEqual([True], self.validity())
 
     def terminate(self, like):
@@ -285,7 +285,7 @@ class Locks(DdlTest):
 
     def test_contract(self):
         """Contract gives up too, and a second run finishes it."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         values = {'status': START.status, 'state': START.name}
         for table in models.TABLES:
             self.insert(table, id=1, **values)
@@ -342,7 +342,7 @@ class LegacyRows(DdlTest):
 
     def setUp(self):
         super().setUp()
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
 
     def refuse(self, table, count, *examples):
         """Contract must refuse, and leave no check behind."""

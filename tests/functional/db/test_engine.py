@@ -185,7 +185,7 @@ class Opened:
             lambda: api.get(self.db, 1),
             lambda: api.get_all_by_filters(self.db, {}),
         ):
-            self.assertRaises(exception.NotExpanded, query)
+            self.assertRaises(exception.EmptyDatabase, query)
             self.create_nova_tables()
             self.assertRaises(exception.NotExpanded, query)
             metadata = sa.MetaData()
@@ -200,7 +200,7 @@ class Opened:
 
     def test_one_table_expanded(self):
         """Both tables have to have all of our columns."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.assertFalse(engine.needs_expand(self.db.engine))
         name = models.added_columns()[-1].name
         with self.db.engine.begin() as connection:
@@ -211,7 +211,7 @@ class Opened:
 
     def test_contracted(self):
         """What contract's check refuses is reported as that."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         schema.contract(self.db)
         error = self.assertRaises(
             exception.LegacyRowRefused,
@@ -224,7 +224,7 @@ class Opened:
 
     def test_transaction(self):
         """A transaction is committed at its end, and not after an error."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         with self.db.transaction() as connection:
             connection.execute(models.MIGRATIONS.insert().values(id=1))
         try:
@@ -251,6 +251,6 @@ class Opened:
         conf.set_override('status_format', 'canonical', group=opts.GROUP)
         database = engine.from_conf(conf)
         self.addCleanup(database.engine.dispose)
-        schema.expand(database)
+        schema.expand(database, create=True)
         self.assertTrue(schema.is_expanded(self.db))
         self.assertEqual(opts.StatusFormat.CANONICAL, database.status_format)

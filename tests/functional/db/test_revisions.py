@@ -323,11 +323,11 @@ class Walk(RevisionTest):
 
     def test_through_the_library(self):
         """expand, contract and their reversals end where they should."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.assertTrue(schema.is_expanded(self.db))
         self.assertFalse(schema.is_contracted(self.db))
         self.check(ADD_COLUMNS)
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         schema.contract(self.db)
         schema.contract(self.db)
         self.assertTrue(schema.is_contracted(self.db))
@@ -340,12 +340,12 @@ class Walk(RevisionTest):
         schema.revert_expand(self.db)
         self.check(ADOPT)
         self.assertEqual({t.name for t in models.TABLES}, self.tables())
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.check(ADD_COLUMNS)
 
     def test_contract_alone(self):
         """Contracting what was not expanded is refused, and does nothing."""
-        self.assertRaises(exception.NotExpanded, schema.contract, self.db)
+        self.assertRaises(exception.EmptyDatabase, schema.contract, self.db)
         self.assertEqual(set(), self.tables())
         self.create_nova_tables()
         before = self.everything()
@@ -381,7 +381,7 @@ class Walk(RevisionTest):
 
         before = ask()
         sa.event.listen(database.engine, 'before_cursor_execute', heard)
-        schema.expand(database)
+        schema.expand(database, create=True)
         self.assertEqual({before[0]}, {number for number, _ in during})
         self.assertNotIn(before[1], [setting for _, setting in during])
         self.assertEqual(before, ask())
@@ -415,20 +415,20 @@ class HalfApplied(RevisionTest):
         parts += [(OURS[2:], OURS[:1]), ([], OURS[1:3]), (OURS, OURS[:3])]
         for main, shadow in parts:
             self.half(main, shadow)
-            schema.expand(self.db)
+            schema.expand(self.db, create=True)
             self.assert_expanded()
 
     def test_all_but_the_stamp(self):
         """Everything may be there, and only the stamp be missing."""
         self.half(OURS, OURS, index=True)
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.assert_expanded()
         self.assertTrue(schema.is_expanded(self.db))
 
     def test_index_before_the_shadow_table(self):
         """The index may be there before the last column."""
         self.half(OURS, OURS[:2], index=True)
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.assert_expanded()
 
     @base.only_on('postgresql')
@@ -440,7 +440,7 @@ class HalfApplied(RevisionTest):
             f" '{models.INDEX}'::regclass"
         )
         self.assertFalse(self.pg_index_flag())
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.assertTrue(self.pg_index_flag())
         self.assert_expanded()
 
@@ -452,14 +452,14 @@ class HalfApplied(RevisionTest):
             'INSERT INTO migrations (id, status, state) VALUES'
             f" ({row_id}, '{START.status}', '{START.name}')"
         )
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.assertEqual(START.name, self.row(row_id).state)
 
     def test_check_on_one_table(self):
         """Contract may have got as far as either table's check."""
         for table in models.TABLES:
             self.drop_everything()
-            schema.expand(self.db)
+            schema.expand(self.db, create=True)
             schema.contract(self.db)
             self.forget(ADD_COLUMNS)
             self.drop_check(table)
@@ -472,7 +472,7 @@ class HalfApplied(RevisionTest):
         """What a killed contract has added is removed on the way back."""
         for table in models.TABLES:
             self.drop_everything()
-            schema.expand(self.db)
+            schema.expand(self.db, create=True)
             schema.contract(self.db)
             self.forget(ADD_COLUMNS)
             self.drop_check(table)
@@ -498,7 +498,7 @@ class HalfApplied(RevisionTest):
 
     def test_back_with_states_left(self):
         """Columns are not removed while a row has what would be lost."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.execute(
             'INSERT INTO migrations (status, state, migration_type)'
             " VALUES ('completed', 'awaiting-confirmation', 'resize')"
@@ -511,7 +511,7 @@ class HalfApplied(RevisionTest):
             self.assertEqual(
                 (models.MIGRATIONS.name, 1), (error.table, error.count)
             )
-            schema.expand(self.db)
+            schema.expand(self.db, create=True)
         with self.db.engine.connect() as connection:
             found = connection.scalars(sa.select(models.MIGRATIONS.c.state))
             self.assertEqual(['awaiting-confirmation'], list(found))
@@ -554,7 +554,7 @@ class HalfApplied(RevisionTest):
     @base.only_on('postgresql')
     def test_check_not_validated(self):
         """A check that was added and not validated is validated."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         schema.contract(self.db)
         self.execute(
             'UPDATE pg_constraint SET convalidated = false WHERE conname ='
@@ -566,7 +566,7 @@ class HalfApplied(RevisionTest):
 
     def test_downgrade(self):
         """Undoing goes on where a killed run of it has stopped."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.execute(
             f'ALTER TABLE migrations DROP COLUMN {OURS[1]}',
             f'ALTER TABLE shadow_migrations DROP COLUMN {OURS[0]}',
@@ -578,7 +578,7 @@ class HalfApplied(RevisionTest):
     @base.only_on('postgresql')
     def test_lost_while_it_is_given_back(self):
         """SQLAlchemy lets out what the driver raises when it resets one."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         seen = []
 
         def heard(connection, options):
@@ -638,7 +638,7 @@ class Adopt(RevisionTest):
 
     def test_empty_database(self):
         """An empty database gets both tables, as the models have them."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.assert_expanded()
         self.assertEqual(
             {t.name for t in models.TABLES} | {schema.VERSION_TABLE},
@@ -650,7 +650,7 @@ class Adopt(RevisionTest):
         nova, shadow = self.create_nova_tables()
         self.insert(nova, id=3, status='finished', migration_type='resize')
         self.insert(shadow, id=2, status='goofballs')
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.assert_expanded()
         self.assertEqual('finished', self.row(3).status)
         self.assertIsNone(self.row(3).state)
@@ -680,7 +680,7 @@ class Adopt(RevisionTest):
                 ' fk_migrations_instance_uuid FOREIGN KEY (instance_uuid)'
                 ' REFERENCES instances (uuid)'
             )
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         for table in models.TABLES:
             self.assertLessEqual(set(OURS), self.columns(table).keys())
         self.assertIn('site_note', self.columns(models.MIGRATIONS))
@@ -784,7 +784,7 @@ class Adopt(RevisionTest):
         self.execute(f'ALTER TABLE {table.name} ADD state INTEGER')
         self.assertRaises(exception.UnknownSchema, schema.expand, self.db)
         self.execute(f'ALTER TABLE {table.name} DROP COLUMN state')
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.assert_expanded()
 
 
@@ -883,7 +883,7 @@ class CommandLine(test_base.TestCase):
             'from nova_migration.db import engine, schema\n'
             'print(nova_migration.__file__)\n'
             'database = engine.from_url(os.environ["NOVA_MIGRATION_URL"])\n'
-            'schema.expand(database)\n'
+            'schema.expand(database, create=True)\n'
             'print(schema.is_expanded(database))\n',
             cwd=folder,
         )

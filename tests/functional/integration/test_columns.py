@@ -202,7 +202,7 @@ class UnexpandedTest:
 
     def test_expanded_meanwhile(self):
         """A process that was there before goes on as it was."""
-        functional_base.schema.expand(self.db)
+        functional_base.schema.expand(self.db, create=True)
         self.assertFalse(engines.goes_to_expanded(self.db.engine))
         self.assertTrue(engines.goes_to_expanded(self.open().engine))
         self.assertTrue(engines.look_again(self.db.engine))

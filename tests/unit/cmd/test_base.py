@@ -16,6 +16,7 @@
 import pathlib
 import tempfile
 
+import fixtures
 from oslo_config import cfg
 from oslo_db import exception as db_exc
 from sqlalchemy import exc as sa_exc
@@ -89,12 +90,36 @@ class LoadConfigurationTest(base.TestCase):
             )
             self.assertIs(expected, engine.from_conf(conf).status_format)
 
-    def test_default(self):
-        """Without a configuration there is a local file."""
-        conf = cmd_base.load_configuration(cfg.ConfigOpts(), [], ())
-        if conf.config_file:
-            self.skipTest(f'this machine has {conf.config_file}')
-        self.assertEqual(cmd_base.DEFAULT_CONNECTION, conf.database.connection)
+    def test_nothing(self):
+        """Without a configuration the error says how to name a database."""
+        if cfg.find_config_files(project='nova'):
+            self.skipTest('this machine has a nova.conf')
+        error = self.assertRaises(
+            exception.DatabaseError,
+            cmd_base.load_configuration,
+            cfg.ConfigOpts(),
+            [],
+            (),
+        )
+        for way in (
+            '--config-file',
+            '--database-connection',
+            'OS_DATABASE__CONNECTION',
+        ):
+            self.assertIn(way, str(error))
+
+    def test_environment(self):
+        """The environment names the database, before any file."""
+        self.useFixture(
+            fixtures.EnvironmentVariable(
+                'OS_DATABASE__CONNECTION', 'sqlite:///of-the-environment'
+            )
+        )
+        for text in ('', '[database]\nconnection = sqlite:///of-the-file\n'):
+            conf = self.load(text)
+            self.assertEqual(
+                'sqlite:///of-the-environment', conf.database.connection
+            )
 
     def test_no_waiting(self):
         """A command does not wait for a server, whatever the file says."""
