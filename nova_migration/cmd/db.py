@@ -230,8 +230,9 @@ class _Changing(outcome.OutcomeCommand):
             yield
 
     def _print_script(self, parsed_args: Any) -> int:
+        phases = self.script_phases(parsed_args)
         dialect = engine.dialect_of(self.app.conf.database.connection)
-        for phase in self.script_phases(parsed_args):
+        for phase in phases:
             print(schema.script(dialect, phase), file=self.app.stdout)
         return exits.DONE
 

@@ -274,6 +274,7 @@ def get_evacuated_twice(database: engine_mod.Database) -> Rows:
         sa.select(*where, count.label('evacuations'))
         .where(
             _T.c.deleted == 0,
+            _T.c.instance_uuid.is_not(None),
             clauses.has_flag(_T, MigrationFlag.DOOMED_SOURCE),
         )
         .group_by(*where)

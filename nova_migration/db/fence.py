@@ -135,7 +135,8 @@ def _give_up(op: Operations, fence: Fence) -> None:
     try:
         with ddl.outside(op) as bind:
             for table in fence.tables:
-                take_down(bind, table, fence.name)
+                if fence.name in standing(bind, table):
+                    take_down(bind, table, fence.name)
     except (db_exc.DBError, sa_exc.SQLAlchemyError):
         LOG.warning(
             'The database takes no state until db restore --drop-columns'

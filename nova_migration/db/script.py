@@ -107,14 +107,22 @@ def contract(op: Operations) -> None:
             state = ddl.spell(op, models.added_columns()[0])
             _alter(op, table, [f'MODIFY COLUMN {state} CHECK ({text})'])
         else:
-            _alter(op, table, [f'DROP CONSTRAINT IF EXISTS {name}'])
+            _drop_checks(op, table)
             _alter(
                 op, table, [f'ADD CONSTRAINT {name} CHECK ({text}) NOT VALID']
             )
     # MariaDB does not look at the rows that are there.
     _only_canonical(op)
-    for table in models.TABLES:
-        ddl.validate_check(op, table)
+    if _name(op) == 'postgresql':
+        for table in models.TABLES:
+            name, _text = ddl.check_of(op, table)
+            _alter(op, table, [f'VALIDATE CONSTRAINT {name}'])
+
+
+def _drop_checks(op: Operations, table: sa.Table) -> None:
+    """Write what drops the check, whatever the release that named it."""
+    for name in models.constraint_names(table):
+        _alter(op, table, [f'DROP CONSTRAINT IF EXISTS {name}'])
 
 
 def revert_contract(op: Operations) -> None:
@@ -124,8 +132,7 @@ def revert_contract(op: Operations) -> None:
             state = ddl.spell(op, models.added_columns()[0])
             _alter(op, table, [f'MODIFY COLUMN {state}'])
         else:
-            name, _text = ddl.check_of(op, table)
-            _alter(op, table, [f'DROP CONSTRAINT IF EXISTS {name}'])
+            _drop_checks(op, table)
 
 
 def revert_expand(op: Operations) -> None:

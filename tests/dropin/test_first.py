@@ -70,7 +70,7 @@ class FirstWriteTest(nova_base.NovaTest):
     def setUp(self):
         super().setUp()
         self.create_instances(rows.INSTANCES)
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
 
     def first(self, tasks, status_format='legacy'):
         """Do each task first in a process; return what the writers see."""

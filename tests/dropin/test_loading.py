@@ -205,13 +205,13 @@ class UnknownTest(nova_base.NovaTest):
     def test_legacy_rows(self):
         """Without canonical rows Nova goes on as it was, expanded or not."""
         self.check_left_alone('unknown', 'its release is 35.0.0')
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.check_left_alone('unknown', 'its release is 35.0.0')
         self.check_left_alone('unfit', 'does not take f')
 
     def test_canonical_rows(self):
         """Over a canonical row the database is not opened."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         row_id = self.canonical_row()
         before = self.row(row_id)
         self.check_refused('unknown', 'its release is 35.0.0', 'canonical')
@@ -220,13 +220,13 @@ class UnknownTest(nova_base.NovaTest):
 
     def test_contracted(self):
         """Nor is one that would refuse what such a Nova writes."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         schema.contract(self.db)
         self.check_refused('unknown', 'its release is 35.0.0', 'the check')
 
     def test_lenient(self):
         """It is, if the operator says so; the log says what breaks."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.canonical_row()
         seen, log = self.load('lenient')
         self.assertEqual((NOVAS, 'done'), (seen['object'], seen['stale']))

@@ -32,7 +32,7 @@ class FenceTest(base.GaleraTest):
         metadata = sa.MetaData()
         nova_schema.define(metadata)
         metadata.create_all(self.dbs[0].engine)
-        schema.expand(self.dbs[0])
+        schema.expand(self.dbs[0], create=True)
         self.insert({'migration_type': 'resize', 'status': self.STRING})
 
     def test_migrate_on_another_node(self):

@@ -558,7 +558,7 @@ class PlumbingTest(NovaDatabase):
                 {'kind': MIGRATION_TYPES[0]},
             )
         for argv, reader in (
-            ('migration list', 'head -1'),
+            ('migration list --limit 0', 'head -1'),
             ('db census', 'true'),
             ('demo', 'true'),
         ):

@@ -620,19 +620,6 @@ class CensusTest(NovaDatabase):
         self.assert_same(before)
 
 
-@base.on_every_database
-class NoTablesTest(cmd_test.CommandTest):
-    """A database that is not Nova's."""
-
-    def test_census(self):
-        """`db census` says which table is missing."""
-        self.assert_one_line(self.manage('db', 'census'), 1, "'migrations'")
-
-    def test_check(self):
-        """`db check` says that expand comes first."""
-        self.assertEqual(exits.EXPAND_NEEDED, self.manage('db', 'check').code)
-
-
 _RETURNS = 'nova_migration.db.batches.RETURNS'
 _INTERVAL = 'nova_migration.cmd.progress.INTERVAL'
 _SETTLE = 'nova_migration.db.upgrade.settle'

@@ -27,6 +27,7 @@ import fixtures
 import pydot
 import yaml
 
+from nova_migration.cmd import exits
 from nova_migration.states import MACHINES
 from nova_migration.states import draw
 from tests import base
@@ -289,7 +290,7 @@ class MachineTest(cmd_test.CommandTest, base.TestCase):
             ('machine', 'list', 'resize'),
         ):
             result = self.manage(*argv)
-            self.assertEqual(2, result.code, result)
+            self.assertEqual(exits.WRONG_CALL, result.code, result)
             self.assertIn('usage:', result.err)
             self.assertEqual('', result.out)
 

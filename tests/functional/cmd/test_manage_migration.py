@@ -461,7 +461,7 @@ class ListRefusedTest(MovesTest, base.DatabaseTest, test_base.TestCase):
             ('--stuck', 'soon'),
         ):
             result = self.manage('migration', 'list', f'{option}={wrong}')
-            self.assertEqual(2, result.code, result)
+            self.assertEqual(exits.WRONG_CALL, result.code, result)
             self.assertIn('usage:', result.err)
 
     def test_for_ever(self):
@@ -470,7 +470,7 @@ class ListRefusedTest(MovesTest, base.DatabaseTest, test_base.TestCase):
         for seconds in ('9' * 9, '9' * 10, '9' * 12, '9' * 20):
             result = self.manage('migration', 'list', '--stuck', seconds)
             if result.code:
-                self.assertEqual(2, result.code, result)
+                self.assertEqual(exits.WRONG_CALL, result.code, result)
                 self.assertIn(f'{seconds} is not 1 to ', result.err)
             self.assertEqual('', result.out.strip(), result)
 
@@ -793,7 +793,7 @@ class ProcessEventTest(MovesTest):
         name = self.add(kind, MACHINES[kind].state(edge.source))
         before = self.by_uuid(name)
         result = self.manage('migration', 'process-event', name, edge.event)
-        self.assertEqual(2, result.code)
+        self.assertEqual(exits.WRONG_CALL, result.code)
         self.assertIn('--reason', result.err)
         self.assertEqual(before, self.by_uuid(name))
 

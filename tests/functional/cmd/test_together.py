@@ -283,7 +283,7 @@ class Wait(TogetherTest):
         small = engine.from_url(self.url, max_pool_size=1, max_overflow=0)
         self.addCleanup(small.engine.dispose)
         with exclusive.hold(small, exclusive.Command.RESTORE):
-            schema.expand(small)
+            schema.expand(small, create=True)
         self.assertTrue(schema.is_expanded(small))
 
     def test_nothing_is_left(self):
@@ -308,4 +308,4 @@ class MemoryTest(test_base.TestCase):
             exclusive.hold(database, exclusive.Command.UPGRADE),
             exclusive.hold(database, exclusive.Command.RESTORE),
         ):
-            schema.expand(database)
+            schema.expand(database, create=True)

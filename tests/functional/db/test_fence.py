@@ -173,7 +173,7 @@ class GapTest(FenceTest):
             outcomes.add((written, dropped))
             self.assertFalse(schema.is_fenced(self.db))
             self.assert_no_string_lost()
-            schema.expand(self.db)
+            schema.expand(self.db, create=True)
             self.fill()
         # One came before the count, and one came too late.
         self.assertIn((True, False), outcomes)
@@ -199,7 +199,7 @@ class GapTest(FenceTest):
         self.assert_no_string_lost()
         # The index is gone; who looks finds that.
         self.assertFalse(schema.is_expanded(self.db))
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.assertTrue(schema.is_expanded(self.db))
 
 
@@ -239,7 +239,7 @@ class LeftTest(FenceTest):
 
     def test_taken_back(self):
         """Expand, and contract in its way, let states be written again."""
-        schema.expand(self.db)
+        schema.expand(self.db, create=True)
         self.assertFalse(schema.is_fenced(self.db))
         self.assertTrue(schema.is_expanded(self.db))
         self.kill()
