@@ -43,13 +43,21 @@ def run(command, variables):
     return status if status >= 0 else 128 - status
 
 
+def parted(argv):
+    """Return the arguments before the first ``--``, and those behind it."""
+    at = argv.index('--') if '--' in argv else len(argv)
+    return argv[:at], argv[at + 1 :]
+
+
 def main(argv):
     """Run what the command line names; return its exit status."""
     parser = argparse.ArgumentParser(
         prog=f'python -m {__spec__.name}', description=__doc__
     )
-    parser.add_argument('command', nargs='+')
-    command = parser.parse_args(argv).command
+    own, command = parted(argv)
+    parser.parse_args(own)
+    if not command:
+        parser.error('no command after --')
     with shared.provided() as servers:
         if servers.missing and shared.required_in_run():
             return 1

@@ -31,6 +31,7 @@ import tempfile
 
 from tests import base
 from tests import required
+from tests import run_with_servers
 from tests.servers import mariadb
 from tests.servers import postgresql
 from tests.servers import server
@@ -90,6 +91,11 @@ def environ(**more):
 def with_servers(*command):
     """Return the command that runs another one with servers."""
     return [sys.executable, '-m', 'tests.run_with_servers', '--', *command]
+
+
+def if_possible(need, *command):
+    """Return the command that runs another one where that makes sense."""
+    return [sys.executable, '-m', 'tests.if_possible', need, '--', *command]
 
 
 @contextlib.contextmanager
@@ -203,12 +209,12 @@ def main(argv):
     )
     parser.add_argument('world', nargs='*', help=f'of {", ".join(WORLDS)}')
     parser.add_argument('--keep', type=pathlib.Path, help='the output: here')
-    own, _, command = ' '.join(argv).partition(' -- ')
-    asked = parser.parse_args(own.split())
+    own, command = run_with_servers.parted(argv)
+    asked = parser.parse_args(own)
     failed = False
     for name in asked.world or WORLDS:
         with WORLDS[name]() as variables:
-            seen = visit(variables, command.split())
+            seen = visit(variables, command)
         print(f'{name}: exit {seen.code}, {len(seen.lines)} lines')
         print(*seen.told, sep='\n', flush=True)
         if asked.keep:

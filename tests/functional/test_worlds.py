@@ -27,6 +27,7 @@ import psutil
 from tests import base
 from tests import required
 from tests import worlds
+from tests.qemu import base as qemu
 from tests.servers import server
 
 #: Says where the servers are, and then waits.
@@ -159,6 +160,23 @@ class WorldsTest(base.TestCase):
         seen = self.visit('nothing', **{required.DATABASES: '1'})
         self.assertEqual((1, 2), (seen.code, len(seen.lines)))
         self.assertEqual(seen.lines, seen.told)
+
+    def test_nothing_can_run(self):
+        """A suite of which nothing can run is left out with a line."""
+        for need, more in (
+            ('galera', {}),
+            ('mysql', {}),
+            ('qemu', {'NOVA_MIGRATION_TEST_QEMU': 'no-such-qemu'}),
+        ):
+            command = worlds.if_possible(need, 'false')
+            seen = self.visit('nothing', *command, **more)
+            self.assertEqual(0, seen.code)
+            self.assertRegex(seen.lines[-1], f'^{need}: skipped: ')
+            for variable in (required.DATABASES, qemu.REQUIRED):
+                more[variable] = '1'
+            seen = self.visit('nothing', *command, **more)
+            self.assertEqual(1, seen.code)
+            self.assertRegex(seen.lines[-1], f'^{need}: missing: ')
 
     def test_command_fails(self):
         """The exit status is that of the command."""

@@ -15,6 +15,7 @@
 
 import contextlib
 import os
+import unittest
 import uuid
 
 import sqlalchemy as sa
@@ -44,12 +45,17 @@ LATE = LIVE.decide('cancelled', 'fail')
 
 class _Clusters(testresources.TestResourceManager):
     def make(self, _dependencies):
-        cluster = galera.Cluster()
+        try:
+            cluster = galera.Cluster()
+        except (unittest.SkipTest, RuntimeError) as error:
+            # No test has begun that it could be the outcome of.
+            return error
         cluster.setUp()
         return cluster
 
     def clean(self, cluster):
-        cluster.cleanUp()
+        if isinstance(cluster, galera.Cluster):
+            cluster.cleanUp()
 
 
 _CLUSTERS = _Clusters()
@@ -66,6 +72,8 @@ class GaleraTest(base.TestCase):
         self.addCleanup(
             testresources.tearDownResources, self, self.resources, None
         )
+        if isinstance(self.cluster, Exception):
+            raise self.cluster
         self.nodes = self.cluster.nodes
         for node in self.nodes:
             self._keep_log(node)

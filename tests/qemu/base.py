@@ -21,6 +21,7 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import unittest
 
 from nova_migration import exception
 from nova_migration.hypervisor.qemu import driver
@@ -71,6 +72,22 @@ def assemble(pages, repeat):
 
 def _run(*command):
     subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
+
+
+def unable(reason):
+    """Skip the test, unless everything is required."""
+    if os.environ.get(REQUIRED):
+        raise RuntimeError(reason)
+    raise unittest.SkipTest(reason)
+
+
+def look():
+    """Skip the test if a program is missing."""
+    missing = [
+        tool for tool in (QEMU, 'as', 'ld') if shutil.which(tool) is None
+    ]
+    if missing:
+        unable(f'{", ".join(missing)} not found: see bindep.txt')
 
 
 class Process:
@@ -127,22 +144,12 @@ class QemuTest(base.TestCase):
 
     def setUp(self):
         super().setUp()
-        missing = [
-            tool for tool in (QEMU, 'as', 'ld') if shutil.which(tool) is None
-        ]
-        if missing:
-            self.unable(f'{", ".join(missing)} not found: see bindep.txt')
+        look()
         # A socket's path is short, wherever the tests' own folders are.
         holder = tempfile.TemporaryDirectory(prefix='nm-', dir='/var/tmp')
         self.addCleanup(holder.cleanup)
         self.folder = pathlib.Path(holder.name)
         self.uri = f'unix:{self.folder}/channel'
-
-    def unable(self, reason):
-        """Skip, unless everything is required."""
-        if os.environ.get(REQUIRED):
-            self.fail(reason)
-        self.skipTest(reason)
 
     def launch(self, name, waits=False, pages=8192, repeat=False):
         """Start a QEMU."""

@@ -19,9 +19,11 @@ import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import uuid
 
 from oslo_config import cfg
@@ -227,6 +229,14 @@ class NotificationTest(Row):
             def info(self, _context, publisher, kind, payload, _metadata):
                 heard.put({**payload, 'publisher': publisher, 'kind': kind})
 
+        # The library would try again for as long as nobody answers.
+        address = urllib.parse.urlsplit(BUS)
+        try:
+            socket.create_connection(
+                (address.hostname, address.port), base.PATIENCE
+            ).close()
+        except OSError as error:
+            base.unable(f'no message bus at {address.hostname}: {error}')
         transport = oslo_messaging.get_notification_transport(conf, url=BUS)
         try:
             listener = oslo_messaging.get_notification_listener(
@@ -237,7 +247,7 @@ class NotificationTest(Row):
             )
             listener.start(override_pool_size=1)
         except (OSError, oslo_messaging.MessageDeliveryFailure) as error:
-            self.unable(f'no message bus: {error}')
+            base.unable(f'no message bus: {error}')
         return listener
 
 

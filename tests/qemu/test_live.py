@@ -275,7 +275,7 @@ class PostcopyTest(base.QemuTest):
     def setUp(self):
         super().setUp()
         if os.geteuid() != 0 and _unprivileged() != '1':
-            self.unable('postcopy needs root, or userfaultfd for everybody')
+            base.unable('postcopy needs root, or userfaultfd for everybody')
 
     @base.in_loop
     async def test_paused_and_recovered(self):
