@@ -30,9 +30,12 @@ from tests import worlds
 from tests.qemu import base as qemu
 from tests.servers import server
 
-#: Says where the servers are, and then waits.
+#: Says where the servers are, and then waits. It heeds Ctrl-C even if a shell
+#: had these tests started in the background, where it is ignored.
 _WAIT = (
-    'import os, sys; print(*(v for k, v in os.environ.items()'
+    'import os, signal, sys;'
+    ' signal.signal(signal.SIGINT, signal.default_int_handler);'
+    ' print(*(v for k, v in os.environ.items()'
     " if k.startswith('NOVA_MIGRATION_TEST_')), flush=True); sys.stdin.read()"
 )
 
