@@ -251,6 +251,10 @@ _REMEDIES: tuple[tuple[_Marks, str], ...] = (
         'Make room on the disk of the server, for its temporary files too.',
     ),
     (
+        (set(), set(), ('file is not a database',)),
+        'The URL names a file that SQLite has not made: correct it.',
+    ),
+    (
         ({1969, 3024}, {'57014'}, ()),
         'It took longer than a limit allows: raise max_statement_time of'
         ' MariaDB, or statement_timeout of PostgreSQL, for the user of the'
