@@ -149,8 +149,9 @@ def _lines(
 
 def _line(verb: str, seen: int, total: int, seconds: float) -> str:
     rate = seen / seconds
-    left = max(total - seen, 0) / rate
+    # Somebody may hold every row that there has been until now.
+    left = f'{max(total - seen, 0) / rate:,.0f}' if seen else '?'
     return (
         f'{verb}: {seen:,} of {total:,} rows, {rate:,.0f} rows/s,'
-        f' {left:,.0f} s left'
+        f' {left} s left'
     )

@@ -98,6 +98,17 @@ class FollowedTest(base.TestCase):
         self.assertIn('paused for 2 s (rows are held)', self.log.output)
         self.assertIn('paused=2 s (rows are held)', bar.getvalue())
 
+    def test_every_row_is_held(self):
+        """Where nothing could be done yet, nobody knows how long it takes."""
+        self.useFixture(fixtures.MonkeyPatch(_INTERVAL, 0))
+        work = [upgrade.Batch('migrations', 0, 0, 5)]
+        for stream in (io.StringIO(), _Terminal()):
+            with contextlib.redirect_stderr(stream):
+                self.assertEqual(
+                    work, list(progress.followed(work, 10, 'migrate'))
+                )
+        self.assertIn('0 of 10 rows, 0 rows/s, ? s left', self.log.output)
+
     def test_no_pause(self):
         """A bar has nothing to say of pauses where there were none."""
         self.assertNotIn('paused', self.follow(_Terminal()))
