@@ -40,9 +40,6 @@ from nova_migration.db import schema
 from nova_migration.db import upgrade
 from nova_migration.integration import release
 
-#: What migrate does not touch and contract refuses.
-LEFT_ALONE = (census.Form.UNKNOWN, census.Form.INCONSISTENT)
-
 _ADVICE = {
     census.Form.UNKNOWN: 'Nobody knows the unknown ones: look at them with'
     ' `migration list --deleted --status STRING`, and say what they mean with'
@@ -330,7 +327,7 @@ examples:
         """Yield what a phase would do."""
         alone = any(getattr(parsed_args, name) for name in _PHASES)
         if phase == 'expand':
-            yield plan.expand(self.database)
+            yield plan.expand(self.database, parsed_args.create)
         elif phase == 'migrate':
             yield plan.migrate(self.database, meanings, parsed_args, alone)
         else:
@@ -417,7 +414,7 @@ examples:
         """
         counts = census.take(self.database)
         remain = census.total(census.of_form(counts, census.Form.LEGACY))
-        left = census.of_form(counts, *LEFT_ALONE)
+        left = census.of_form(counts, *census.LEFT_ALONE)
         code = exits.NOT_MIGRATED if left else exits.DONE
         code = exits.ROWS_REMAIN if remain or held else code
         code = exits.INTERRUPTED if work.interrupted else code
@@ -648,7 +645,7 @@ def _what_is_next(database: engine.Database) -> outcome.Outcome:
         return _needed('expand', exits.EXPAND_NEEDED)
     counts = census.take(database)
     legacy = census.total(census.of_form(counts, census.Form.LEGACY))
-    left = census.of_form(counts, *LEFT_ALONE)
+    left = census.of_form(counts, *census.LEFT_ALONE)
     if legacy or left:
         return outcome.Outcome(
             'check',

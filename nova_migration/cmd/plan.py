@@ -65,12 +65,16 @@ def _ddl(
     )
 
 
-def expand(database: engine.Database) -> outcome.Outcome:
+def expand(database: engine.Database, create: bool) -> outcome.Outcome:
     """Return what expand would do.
 
+    :param create: as of :func:`nova_migration.db.schema.expand`
+    :raises NotACell: it would refuse
+    :raises EmptyDatabase: it would refuse
     :raises UnknownSchema: it would refuse
     """
     with database.transaction() as connection:
+        adopt.require_cell(connection, create)
         adopt.check(connection)
     done = schema.is_expanded(database)
     needed = not done or engine.needs_expand(database.engine)
@@ -86,7 +90,7 @@ def contract(database: engine.Database, alone: bool) -> outcome.Outcome:
     :raises LegacyRowsRemain: it would refuse
     """
     if alone:
-        engine.require_expanded(database.engine)
+        schema.require_expanded(database)
         with database.transaction() as connection:
             ddl.require_canonical(connection)
     return _ddl(database, schema.CONTRACT, not schema.is_contracted(database))
@@ -130,10 +134,7 @@ def rows_of(counts: Counts, meanings: mapping.Meanings) -> Rows:
         known = count.status in meanings.get(_kind_of(count), {})
         if count.state is None and count.status is not None and known:
             changed.append(count)
-        elif count.form in (
-            census.Form.UNKNOWN,
-            census.Form.INCONSISTENT,
-        ):
+        elif count.form in census.LEFT_ALONE:
             left.append(count)
     return Rows(changed, left)
 
@@ -152,6 +153,18 @@ def asked_for(parsed_args: Any, count: int) -> int:
     return count if most is None else min(count, most)
 
 
+def _counts(database: engine.Database, create: bool) -> Counts:
+    """Count the rows; there are none yet where expand would make the tables.
+
+    :param create: as of :func:`expand`
+    """
+    if create:
+        with database.transaction() as connection:
+            if not adopt.check(connection):
+                return []
+    return census.take(database)
+
+
 def migrate(
     database: engine.Database,
     meanings: mapping.Meanings,
@@ -162,10 +175,11 @@ def migrate(
 
     :param alone: as of :func:`contract`
     :raises NotExpanded: it would refuse
+    :raises UnknownRevision: it would refuse
     """
     if alone:
-        engine.require_expanded(database.engine)
-    counts = census.take(database)
+        schema.require_expanded(database)
+    counts = _counts(database, parsed_args.create)
     settled = _settled(counts, parsed_args.inconsistent)
     rows = rows_of(settled, meanings)
     total = census.total(rows.changed)
@@ -191,8 +205,13 @@ def migrate(
 def restore(
     database: engine.Database, parsed_args: Any
 ) -> Iterator[outcome.Outcome]:
-    """Yield what restore would do, and removing the columns."""
+    """Yield what restore would do, and removing the columns.
+
+    :raises NotACell: it would refuse
+    :raises CanonicalRowsRemain: it would refuse
+    """
     if engine.needs_expand(database.engine):
+        engine.require_cell(database.engine)
         begun = schema.is_begun(database)
         if begun:
             schema.require_restored(database)

@@ -49,6 +49,10 @@ class Form(enum.StrEnum):
     NONE = 'none'
 
 
+#: What migrate does not touch and contract refuses.
+LEFT_ALONE = (Form.UNKNOWN, Form.INCONSISTENT)
+
+
 @dataclasses.dataclass(frozen=True)
 class Count:
     """How many rows of a table say the same."""

@@ -205,6 +205,20 @@ class DryRunTest(PlannedTest):
         self.assertEqual(exits.UPGRADE_ERROR, dry.code)
 
 
+@base.on_every_database
+class EmptyTest(cmd_test.CommandTest):
+    """A dry run of what has no tables yet."""
+
+    def test_tables_that_would_be_made(self):
+        """With --create there is no row to look at, and nothing is made."""
+        argv = ('db', 'upgrade', '--create')
+        dry = self.work(*argv, '--dry-run', '-f', 'json').json
+        self.assertEqual([], sa.inspect(self.db.engine).get_table_names())
+        wet = self.work(*argv, '-f', 'json').json
+        for key in ('phase', 'changed', 'rows_changed'):
+            self.assertEqual([r[key] for r in wet], [r[key] for r in dry])
+
+
 class NoFileTest(cmd_test.InTemporaryFolder, test_base.TestCase):
     """What is only asked makes no SQLite file."""
 

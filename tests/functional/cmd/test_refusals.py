@@ -49,6 +49,12 @@ WRITES = (
     (('restore', '--drop-columns'), ('--expand',)),
 )
 
+#: What says beforehand what is refused.
+DRY = tuple(
+    (('db', *argv, '--dry-run'), 255)
+    for argv in (('upgrade',), ('upgrade', '--migrate'), ('restore',))
+)
+
 #: Commands that only look at rows, which a schema of tomorrow has as well.
 LOOKS = ('census', 'list', 'show')
 
@@ -268,7 +274,7 @@ class RevisionsTest(cmd_test.CommandTest):
     def assert_refused(self, *words):
         """What changes or decides stops, and what looks goes on."""
         before = self.dump()
-        for argv, code in ON_DATABASES:
+        for argv, code in (*ON_DATABASES, *DRY):
             result = self.manage(*argv)
             if argv[1] in LOOKS:
                 self.assertEqual((0, ''), (result.code, result.err), argv)
@@ -317,7 +323,9 @@ class NotACellTest(cmd_test.CommandTest):
 
     COMMANDS = (
         *ON_DATABASES,
+        *DRY,
         (('db', 'upgrade', '--create'), 255),
+        (('db', 'upgrade', '--create', '--dry-run'), 255),
         (('db', 'upgrade', '--expand', '--create'), 255),
     )
 
@@ -357,7 +365,7 @@ class NotACellTest(cmd_test.CommandTest):
         """An empty database gets no tables, unless that was asked for."""
         with self.db.engine.connect():
             pass
-        self.assert_refused(ON_DATABASES, 'has no tables', '--create')
+        self.assert_refused((*ON_DATABASES, *DRY), 'has no tables', '--create')
         self.work('db', 'upgrade', '--expand', '--create')
         self.work('db', 'upgrade')
         self.work('db', 'check')
@@ -372,6 +380,6 @@ class NotACellTest(cmd_test.CommandTest):
                 connection.exec_driver_sql(
                     'DROP TYPE IF EXISTS migration_type'
                 )
-        self.assert_refused(ON_DATABASES, 'has no tables', '--create')
+        self.assert_refused((*ON_DATABASES, *DRY), 'has no tables', '--create')
         self.work('db', 'upgrade', '--create')
         self.work('db', 'check')
