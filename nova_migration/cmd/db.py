@@ -521,16 +521,17 @@ examples:
         before = schema.present(self.database)
         schema.revert_contract(self.database)
         allowed = schema.present(self.database) != before
-        work = carry_out(
-            lambda stop: upgrade.restore(
-                self.database, manner=manner_of(parsed_args, stop)
-            ),
-            plan.asked_for(
-                parsed_args,
-                upgrade.count(self.database, upgrade.is_canonical),
-            ),
-            'restore',
-        )
+        with self._uncontracted():
+            work = carry_out(
+                lambda stop: upgrade.restore(
+                    self.database, manner=manner_of(parsed_args, stop)
+                ),
+                plan.asked_for(
+                    parsed_args,
+                    upgrade.count(self.database, upgrade.is_canonical),
+                ),
+                'restore',
+            )
         remain = upgrade.count(self.database, upgrade.is_canonical)
         code = exits.ROWS_REMAIN if remain else exits.DONE
         return outcome.Outcome(
@@ -544,6 +545,19 @@ examples:
             held=tuple(work.held),
             code=exits.INTERRUPTED if work.interrupted else code,
         )
+
+    @contextlib.contextmanager
+    def _uncontracted(self) -> Iterator[None]:
+        """Say so where the check that was removed is there again.
+
+        :raises AnotherAtWork: in place of the advice to do what is being done
+        """
+        try:
+            yield
+        except exception.LegacyRowRefused as error:
+            raise exception.AnotherAtWork(
+                url=self.shown, reason='it has contracted it meanwhile'
+            ) from error
 
     def _remove_rest(self, parsed_args: Any) -> Iterator[outcome.Outcome]:
         """Remove what a killed expand or --drop-columns has left."""

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from unittest import mock
 
 import sqlalchemy as sa
 
@@ -211,8 +212,32 @@ class Pairs(TogetherTest):
             line,
             r"^Another 'db upgrade' or 'db restore' is at work on .*:"
             r" ('db (upgrade|restore)', since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
-            r' UTC(, from \S+.*)?|an unknown one)\.',
+            r' UTC(, from \S+.*)?|one that is unknown)\.',
         )
+
+
+@base.on_every_database
+class BesideContract(TogetherTest):
+    """``restore``, and a contract that its lock does not keep out."""
+
+    ROWS = 3
+
+    def test_contracted_meanwhile(self):
+        """It says that another one is at work, and not to do what it does."""
+        self.work('db', 'upgrade')
+        revert = schema.revert_contract
+
+        def revert_in_vain(database):
+            revert(database)
+            schema.contract(database)
+
+        with mock.patch.object(schema, 'revert_contract', revert_in_vain):
+            result = self.manage('db', 'restore')
+        self.assert_one_line(
+            result, exits.AT_WORK, 'is at work on', 'contracted'
+        )
+        self.work('db', 'restore')
+        self.assert_no_string_lost()
 
 
 @base.on_every_database
