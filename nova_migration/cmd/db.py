@@ -626,8 +626,9 @@ examples:
         )
 
 
-_FENCED = (
-    "  'db restore --drop-columns' is at work, or was killed: no row may be"
+#: What the fence stands for that a removal of the columns has put up.
+FENCED = (
+    "'db restore --drop-columns' is at work, or was killed: no row may be"
     ' given a state until it has ended, or db upgrade takes it back'
 )
 
@@ -648,7 +649,7 @@ examples:
             print(nova.described, file=self.app.stderr)
         found = _what_is_next(self.database)
         if schema.is_fenced(self.database):
-            found = dataclasses.replace(found, below=(_FENCED,))
+            found = dataclasses.replace(found, below=(f'  {FENCED}',))
         yield found
 
 

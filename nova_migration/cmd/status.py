@@ -21,12 +21,14 @@ from oslo_config import cfg
 from oslo_upgradecheck import upgradecheck
 
 from nova_migration.cmd import base
+from nova_migration.cmd import db
 from nova_migration.cmd import exits
 from nova_migration.cmd import migration as migration_cmd
 from nova_migration.conf import opts
 from nova_migration.db import api
 from nova_migration.db import census
 from nova_migration.db import engine
+from nova_migration.db import errors
 from nova_migration.db import forms
 from nova_migration.db import schema
 from nova_migration.integration import release
@@ -97,6 +99,10 @@ class Checks(upgradecheck.UpgradeCommands):
             ' legacy rows.',
         )
 
+    def _named_database(self) -> Any:
+        url = self._database.engine.url
+        return upgradecheck.Result(_OK, errors.shown(url))
+
     def _columns(self) -> Any:
         engine.require_cell(self._database.engine)
         if schema.is_expanded(self._database):
@@ -106,6 +112,11 @@ class Checks(upgradecheck.UpgradeCommands):
             "Columns are missing: run 'nova-migration-manage db upgrade"
             " --expand'.",
         )
+
+    def _fence(self) -> Any:
+        if schema.is_fenced(self._database):
+            return upgradecheck.Result(_WARN, f'{db.FENCED}.')
+        return upgradecheck.Result(_OK)
 
     def _strings(self) -> Any:
         odd = census.of_form(self._counts, census.Form.UNKNOWN)
@@ -170,8 +181,10 @@ class Checks(upgradecheck.UpgradeCommands):
         )
 
     _upgrade_checks = (
+        ('Database', _named_database),
         ('Release of Nova', _nova),
         ('Columns present', _columns),
+        ('Removal of columns', _fence),
         ('Unknown strings', _strings),
         ('Inconsistent rows', _contradictions),
         ('Legacy rows left', _legacy_rows),

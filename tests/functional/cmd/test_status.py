@@ -20,7 +20,10 @@ from oslo_utils import timeutils
 
 from nova_migration.cmd import exits
 from nova_migration.cmd import status
+from nova_migration.db import errors
+from nova_migration.db import fence
 from nova_migration.db import models
+from nova_migration.db import schema
 from nova_migration.integration import release
 from nova_migration.states import MACHINES
 from nova_migration.states import MIGRATION_TYPES
@@ -32,9 +35,9 @@ from tests.functional.cmd import base as cmd_test
 OK, WARNING, FAILURE = exits.DONE, exits.WARNINGS, exits.FAILURES
 ERROR = exits.CHECK_ERROR
 
-NOVA, COLUMNS, STRINGS, OVERWRITTEN, LEGACY, STUCK, TWICE = (
-    name for name, _check in status.Checks._upgrade_checks
-)
+NAMES = tuple(name for name, _check in status.Checks._upgrade_checks)
+DATABASE, NOVA, COLUMNS, FENCE, STRINGS, *_OTHERS = NAMES
+OVERWRITTEN, LEGACY, STUCK, TWICE = _OTHERS
 
 KIND = MIGRATION_TYPES[0]
 START = MACHINES[KIND].table.start
@@ -61,9 +64,9 @@ class CheckTest(cmd_test.CommandTest):
             check['check']: (check['result'], check['details'])
             for check in result.json['checks']
         }
+        self.assertEqual({*NAMES}, checks.keys())
         self.assertEqual(
-            {NOVA, COLUMNS, STRINGS, OVERWRITTEN, LEGACY, STUCK, TWICE},
-            checks.keys(),
+            (OK, errors.shown(self.db.engine.url)), checks[DATABASE]
         )
         self.assertEqual(code, max(result for result, _ in checks.values()))
         return checks
@@ -106,6 +109,7 @@ class CheckTest(cmd_test.CommandTest):
         self.work('db', 'upgrade')
         checks = self.check(OK)
         self.assertIn('installed beside this', checks.pop(NOVA)[1])
+        del checks[DATABASE]
         self.assertEqual({(OK, None)}, set(checks.values()))
         self.assert_table(OK, 'Success')
 
@@ -143,6 +147,21 @@ class CheckTest(cmd_test.CommandTest):
         self.work('db', 'upgrade')
         self.nova('35.0.0')
         self.assertIn('--contract', self.only(NOVA, FAILURE))
+
+    def test_fence(self):
+        """What a killed removal of the columns has left is a warning."""
+        self.expand()
+        if self.BACKEND == 'sqlite':
+            # It needs none.
+            return
+        table = models.MIGRATIONS
+        with self.db.engine.begin() as connection:
+            fence._put_up(connection, table, f'{models.FENCE}_0')
+        said = self.only(FENCE, WARNING)
+        self.assertIn('restore --drop-columns', said)
+        self.assertIn('db upgrade takes it back', said)
+        schema.take_back(self.db)
+        self.check(OK)
 
     def test_legacy_rows(self):
         """Legacy rows are a warning with their number."""
