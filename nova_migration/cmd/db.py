@@ -208,11 +208,23 @@ class _Changing(outcome.OutcomeCommand):
         """Run it, or print the script of it."""
         if not parsed_args.sql:
             return super().run(parsed_args)
+        if parsed_args.formatter != outcome.LINES or parsed_args.columns:
+            self.wrong_call('--sql has a format of its own: no -f and no -c')
         return base.guarded(
             lambda: self._print_script(parsed_args),
             self.app.options.debug,
             self.FAILED,
         )
+
+    def refuse(
+        self, parsed_args: Any, options: Iterable[str], why: str
+    ) -> None:
+        """Refuse options that nobody would read."""
+        for option in options:
+            value = getattr(parsed_args, option.strip('-').replace('-', '_'))
+            # A zero was given, too; that of a flag was not.
+            if value is not None and value is not False:
+                self.wrong_call(f'{option} {why}')
 
     @contextlib.contextmanager
     def alone(self, parsed_args: Any) -> Iterator[None]:
@@ -236,15 +248,11 @@ class _Changing(outcome.OutcomeCommand):
 
 _PHASES = ('expand', 'migrate', 'contract')
 
-#: Options that only migrate reads.
-_OF_MIGRATE = (
-    '--batch-size',
-    '--max-count',
-    '--throttle',
-    '--max-lag',
-    '--map',
-    '--inconsistent',
-)
+#: Options that only batches read, and those that only migrate reads.
+_OF_BATCHES = ('--batch-size', '--max-count', '--throttle', '--max-lag')
+_OF_MIGRATE = (*_OF_BATCHES, '--map', '--inconsistent')
+
+_NOT_IN_SQL = 'needs the server: --sql does not read it'
 
 
 class Upgrade(_Changing):
@@ -335,13 +343,15 @@ examples:
 
     def script_phases(self, parsed_args: Any) -> tuple[str, ...]:
         """Return the one phase that was asked for; it must have DDL."""
-        for name in ('expand', 'contract'):
-            if getattr(parsed_args, name):
-                return (name,)
-        self.wrong_call(
-            '--sql is for --expand or --contract: rows are migrated between'
-            ' them, by --migrate without --sql'
-        )
+        chosen = [name for name in _PHASES if getattr(parsed_args, name)]
+        if chosen not in (['expand'], ['contract']):
+            self.wrong_call(
+                '--sql is for --expand or --contract: rows are migrated'
+                ' between them, by --migrate without --sql'
+            )
+        self._require_used(parsed_args, chosen)
+        self.refuse(parsed_args, ('--create',), _NOT_IN_SQL)
+        return tuple(chosen)
 
     def _require_used(self, parsed_args: Any, chosen: list[str]) -> None:
         """Refuse an option that the chosen phase does not read."""
@@ -351,12 +361,11 @@ examples:
             )
         if not chosen or 'migrate' in chosen:
             return
-        for option in _OF_MIGRATE:
-            name = option.strip('-').replace('-', '_')
-            if getattr(parsed_args, name) is not None:
-                self.wrong_call(
-                    f'{option} is for migrate: --{chosen[0]} does not read it'
-                )
+        self.refuse(
+            parsed_args,
+            _OF_MIGRATE,
+            f'is for migrate: --{chosen[0]} does not read it',
+        )
 
     def _run(
         self, phase: str, parsed_args: Any, meanings: mapping.Meanings
@@ -515,6 +524,7 @@ examples:
 
     def script_phases(self, parsed_args: Any) -> tuple[str, ...]:
         """Return what is restored of the schema."""
+        self.refuse(parsed_args, _OF_BATCHES, _NOT_IN_SQL)
         return ('drop-columns',) if parsed_args.drop_columns else ('restore',)
 
     def _restore(self, parsed_args: Any) -> outcome.Outcome:

@@ -251,6 +251,29 @@ class NoFileTest(cmd_test.InTemporaryFolder, test_base.TestCase):
             result = cmd_test.run_anywhere('db', 'upgrade', '--sql', *argv)
             self.assertEqual((exits.WRONG_CALL, ''), (result.code, result.out))
 
+    def test_what_a_script_does_not_read(self):
+        """An option that changes nothing in the script is a wrong call."""
+        expand, contract = ('upgrade', '--expand'), ('upgrade', '--contract')
+        for command, *options in (
+            (expand, '--create'),
+            (expand, '--throttle', '0'),
+            (contract, '--map', 'odd=error'),
+            (expand, '-f', 'json'),
+            (contract, '-c', 'phase'),
+            (('restore',), '--max-count', '5'),
+            (('restore', '--drop-columns'), '--max-lag', '0'),
+        ):
+            result = cmd_test.run_anywhere(
+                '--database-connection',
+                'mysql+pymysql://nova:secret@127.0.0.1:1/nova',
+                'db',
+                *command,
+                '--sql',
+                *options,
+            )
+            self.assertEqual((exits.WRONG_CALL, ''), (result.code, result.out))
+            self.assertIn(options[0], result.err)
+
 
 def _client(url):
     """Return the command line of the server's own client, and a variable."""
