@@ -572,13 +572,18 @@ examples:
     def _remove_rest(self, parsed_args: Any) -> Iterator[outcome.Outcome]:
         """Remove what a killed expand or --drop-columns has left."""
         engine.require_cell(self.database.engine)
-        if schema.is_begun(self.database):
+        begun = schema.is_begun(self.database)
+        if begun:
             schema.require_restored(self.database)
-            if parsed_args.drop_columns:
-                yield self._drop_columns()
-                return
+        if begun and parsed_args.drop_columns:
+            yield self._drop_columns()
+            return
+        before = schema.present(self.database)
+        schema.take_back(self.database)
         yield outcome.Outcome(
-            'restore', 'restore: nothing was expanded', changed=False
+            'restore',
+            plan.said_of_rest(begun),
+            schema.present(self.database) != before,
         )
 
     def _drop_columns(self) -> outcome.Outcome:

@@ -202,6 +202,19 @@ def migrate(
     )
 
 
+def said_of_rest(begun: bool) -> str:
+    """Return the line on a database that has not all that expand adds.
+
+    :param begun: it has something, and no row has a state
+    """
+    if begun:
+        return (
+            'restore: no row has a state; --drop-columns removes what a'
+            ' killed run has left'
+        )
+    return 'restore: nothing was expanded'
+
+
 def restore(
     database: engine.Database, parsed_args: Any
 ) -> Iterator[outcome.Outcome]:
@@ -219,7 +232,7 @@ def restore(
             yield _ddl(database, 'drop-columns', changed=True)
         else:
             yield outcome.Outcome(
-                'restore', 'restore: nothing was expanded', changed=False
+                'restore', said_of_rest(begun), schema.is_fenced(database)
             )
         return
     restored = _restored(database, parsed_args)

@@ -310,9 +310,10 @@ def present(database: engine_mod.Database) -> frozenset[str]:
 
 
 def _parts(connection: sa.Connection, table: sa.Table) -> Iterator[str]:
-    """Yield what a table has: itself, columns, our index and check."""
+    """Yield what a table has: itself, columns, our index, check, fences."""
     yield 'table'
     yield from ddl.column_names(connection, table)
+    yield from fence.standing(connection, table)
     indexes = sa.inspect(connection).get_indexes(table.name)
     if models.INDEX in {row['name'] for row in indexes}:
         yield 'index'

@@ -35,6 +35,7 @@ from nova_migration.cmd import exits
 from nova_migration.cmd import progress
 from nova_migration.cmd import sample
 from nova_migration.db import census
+from nova_migration.db import fence
 from nova_migration.db import models
 from nova_migration.db import schema
 from nova_migration.db import upgrade
@@ -477,6 +478,28 @@ class RestoreTest(NovaDatabase):
             self.assertIn('db upgrade --expand', result.err)
         self.assertEqual(before, self.rows())
         self.work('db', 'upgrade', '--expand')
+        self.work('db', 'restore', '--drop-columns')
+        self.assert_same(self.tables)
+
+    def test_rest_of_a_killed_run(self):
+        """What is left is told, and a fence around it is taken down."""
+        self.work('db', 'restore')
+        with self.db.engine.begin() as connection:
+            connection.exec_driver_sql(
+                'ALTER TABLE migrations DROP COLUMN legacy_status'
+            )
+            if self.BACKEND != 'sqlite':
+                shadow = models.TABLES[1]
+                fence._put_up(connection, shadow, f'{models.FENCE}_0')
+        fenced = schema.is_fenced(self.db)
+        argv = ('db', 'restore', '-f', 'json')
+        for options in (('--dry-run',), ()):
+            (row,) = self.work(*argv, *options).json
+            self.assertEqual(fenced, row['changed'])
+        self.assertFalse(schema.is_fenced(self.db))
+        for options in (('--dry-run',), ()):
+            result = self.work('db', 'restore', *options)
+            self.assertIn('--drop-columns removes what', result.out)
         self.work('db', 'restore', '--drop-columns')
         self.assert_same(self.tables)
 

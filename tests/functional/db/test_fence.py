@@ -251,6 +251,12 @@ class LeftTest(FenceTest):
         self.migrate()
         self.assert_no_string_lost()
 
+    def test_it_is_a_part_of_the_schema(self):
+        """Who compares two looks at the schema sees that it has gone."""
+        before = schema.present(self.db)
+        schema.take_back(self.db)
+        self.assertNotEqual(before, schema.present(self.db))
+
     def test_gone_on_with(self):
         """The next one removes what was left, in place of its own."""
         for _time in range(2):
