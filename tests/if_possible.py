@@ -25,6 +25,7 @@ import sys
 import unittest
 
 from tests import run_with_servers
+from tests.model import programs as model
 from tests.qemu import base as qemu
 from tests.servers import galera
 from tests.servers import shared
@@ -32,6 +33,7 @@ from tests.servers import shared
 #: What looks for what a suite cannot do without.
 NEEDS = {
     'galera': galera.Cluster,
+    'model': model.look,
     'mysql': functools.partial(shared.url_of, 'mysql'),
     'qemu': qemu.look,
 }
@@ -45,6 +47,8 @@ def main(argv):
     parser.add_argument('need', choices=NEEDS)
     own, command = run_with_servers.parted(argv)
     asked = parser.parse_args(own)
+    if not command:
+        parser.error('no command after --')
     try:
         NEEDS[asked.need]()
     except unittest.SkipTest as error:

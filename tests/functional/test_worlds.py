@@ -27,6 +27,7 @@ import psutil
 from tests import base
 from tests import required
 from tests import worlds
+from tests.model import programs as model
 from tests.qemu import base as qemu
 from tests.servers import server
 
@@ -168,6 +169,7 @@ class WorldsTest(base.TestCase):
         """A suite of which nothing can run is left out with a line."""
         for need, more in (
             ('galera', {}),
+            ('model', {'PATH': '/nonexistent'}),
             ('mysql', {}),
             ('qemu', {'NOVA_MIGRATION_TEST_QEMU': 'no-such-qemu'}),
         ):
@@ -175,7 +177,11 @@ class WorldsTest(base.TestCase):
             seen = self.visit('nothing', *command, **more)
             self.assertEqual(0, seen.code)
             self.assertRegex(seen.lines[-1], f'^{need}: skipped: ')
-            for variable in (required.DATABASES, qemu.REQUIRED):
+            for variable in (
+                required.DATABASES,
+                qemu.REQUIRED,
+                model.REQUIRED,
+            ):
                 more[variable] = '1'
             seen = self.visit('nothing', *command, **more)
             self.assertEqual(1, seen.code)

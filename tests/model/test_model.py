@@ -16,20 +16,15 @@
 nothing proves something only where it finds what is known to be wrong.
 """
 
-import os
 import pathlib
 import re
-import shutil
 import subprocess
 import tempfile
 
 from tests import base
-
-#: Set in CI: what is missing is a failure and not a skip.
-REQUIRED = 'NOVA_MIGRATION_REQUIRE_MODEL'
+from tests.model import programs
 
 _MODEL = pathlib.Path(__file__).with_name('upgrade.pml')
-_PROGRAMS = ('spin', 'cc')
 
 #: More steps than any run of the model has.
 _DEPTH = 10000
@@ -40,14 +35,7 @@ class ModelTest(base.TestCase):
 
     def setUp(self):
         super().setUp()
-        missing = [name for name in _PROGRAMS if not shutil.which(name)]
-        if missing and os.environ.get(REQUIRED):
-            self.fail(f'{", ".join(missing)} is not installed')
-        if missing:
-            self.skipTest(
-                f'{", ".join(missing)} is not installed: spin is the package'
-                ' of that name, cc comes with gcc or clang'
-            )
+        programs.look()
         self.folder = pathlib.Path(tempfile.mkdtemp())
 
     def run_program(self, *argv):
