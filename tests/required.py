@@ -12,5 +12,8 @@
 
 """Whether a server that is missing is a failure."""
 
+#: Of each variable that makes a failure of what is missing.
+PREFIX = 'NOVA_MIGRATION_REQUIRE_'
+
 #: Set in CI: a server that does not answer is a failure and not a skip.
-DATABASES = 'NOVA_MIGRATION_REQUIRE_DATABASES'
+DATABASES = f'{PREFIX}DATABASES'

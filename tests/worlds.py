@@ -75,7 +75,7 @@ class Visit:
 
 
 def environ(**more):
-    """Return our variables without what says which servers there are.
+    """Return our variables without what says which programs there are.
 
     Nor is what runs in a world measured with what has made it.
     """
@@ -83,7 +83,7 @@ def environ(**more):
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith((*ours, required.DATABASES, server.FOLDERS))
+        if not name.startswith((*ours, required.PREFIX, server.FOLDERS))
         and name != 'PYTHON'
     } | more
 
