@@ -22,6 +22,7 @@ from nova import objects as nova_objects
 from nova.api.openstack import common
 from nova.conductor.tasks import cross_cell_migrate
 from nova.db.main import api as nova_db_api
+from nova.db.main import models as nova_models
 from oslo_db import exception as db_exc
 from oslo_utils import timeutils
 import sqlalchemy as sa
@@ -811,6 +812,20 @@ class ModesTest(base.DropinTest):
         self.write('resize', 'confirmed', 'finished', canonical=True)
         self.assertEqual(Result.LET_THROUGH, self.told[-1].result)
         self.assertIn("'finished' is let-through", self.log.output)
+
+    def test_bulk(self):
+        """A write in bulk is logged in the mode warn, and silent in off."""
+        for mode, logged in (('off', 0), ('warn', 1)):
+            self.configure(mode=mode)
+            row_id = self.put('resize', 'migrating', canonical=False)
+            with nova_db_api.get_context_manager(
+                self.nova_context
+            ).writer.using(self.nova_context) as session:
+                found = session.query(nova_models.Migration)
+                found.filter_by(id=row_id).update({'status': 'error'})
+            self.assertEqual('error', self.position(row_id)[0])
+            self.assertEqual(logged, self.log.output.count('let through'))
+            self.assertNotIn('nothing was written', self.log.output)
 
     def test_warn_absorbs(self):
         """What is late changes nothing in the mode warn."""
