@@ -29,7 +29,6 @@ _SHAPE = 'nova_migration.integration.dropin.shape'
 #: Nova asks its cells in threads, each of which makes the engine of a cell.
 _registering = threading.RLock()
 
-
 #: What a Nova of another shape makes of the drop-in, and what is no bug of
 #: whoever opens a database.
 _DOES_NOT_FIT = (
@@ -63,7 +62,7 @@ def _difference() -> str | None:
     try:
         found: str | None = importlib.import_module(_SHAPE).difference()
     except _DOES_NOT_FIT as error:
-        return str(error)
+        return _named(error)
     return found
 
 
@@ -73,5 +72,10 @@ def _obstacle() -> str | None:
         importlib.import_module(_INSTALL).install()
     except _DOES_NOT_FIT as error:
         LOG.debug('The drop-in could not be loaded', exc_info=True)
-        return f'{type(error).__name__}: {error}'
+        return _named(error)
     return None
+
+
+def _named(error: Exception) -> str:
+    """Return an error with its kind, without which some say nothing."""
+    return f'{type(error).__name__}: {error}'

@@ -127,6 +127,15 @@ class LoadingTest(base.TestCase):
         )
         self.assertIn('no_such_module', self.refused())
 
+    def test_error_without_words(self):
+        """An error that says nothing is a difference nevertheless."""
+        self.install('34.0.0')
+        self.useFixture(fixtures.MockPatchObject(loading, '_SHAPE', 'nova_x'))
+        nova = mock.Mock()
+        nova.difference.side_effect = TypeError
+        with mock.patch.dict(sys.modules, nova_x=nova):
+            self.assertIn('TypeError', self.refused())
+
     def test_does_not_fit(self):
         """What fails while it is being loaded is what is wrong with Nova."""
         self.install('34.0.0')
