@@ -329,7 +329,7 @@ def is_our_fence(error: Exception) -> bool:
 #: What MariaDB and PostgreSQL say when a schema is not as it was a moment ago:
 #: something is there, or is gone, or is being changed.
 _MARIADB_CHANGED = (1050, 1060, 1061, 1062, 1091, 1684)
-_POSTGRESQL_CHANGED = ('23505', '40P01', '42701', '42704', '42710', '42P07')
+_POSTGRESQL_CHANGED = ('23505', '42701', '42704', '42710', '42P07')
 
 
 def is_beside_ddl(error: BaseException) -> bool:
