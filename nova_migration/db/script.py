@@ -114,9 +114,11 @@ def contract(op: Operations) -> None:
     # MariaDB does not look at the rows that are there.
     _only_canonical(op)
     if _name(op) == 'postgresql':
-        for table in models.TABLES:
-            name, _text = ddl.check_of(op, table)
-            _alter(op, table, [f'VALIDATE CONSTRAINT {name}'])
+        # The lock of who adds a check must not be held while rows are read.
+        with op.get_context().autocommit_block():
+            for table in models.TABLES:
+                name, _text = ddl.check_of(op, table)
+                _alter(op, table, [f'VALIDATE CONSTRAINT {name}'])
 
 
 def _drop_checks(op: Operations, table: sa.Table) -> None:
