@@ -34,6 +34,10 @@ def rows_with_uuids():
         yield row
 
 
+def _folded(word):
+    return word.casefold().rstrip()
+
+
 class QueriesTest(test_upgrade.FilledTest):
     """The answers of an unmodified Nova are what is expected.
 
@@ -74,6 +78,9 @@ class QueriesTest(test_upgrade.FilledTest):
     def assertSameAnswer(self, step, question, expected, answers):
         """Compare two answers, and show the first thing that differs."""
         actual = answers[question]
+        if isinstance(expected, str):
+            # MariaDB takes some strings for one, and we the newest row.
+            expected, actual = _folded(expected), _folded(actual)
         if expected == actual or not isinstance(expected, list):
             self.assertEqual(expected, actual, (step, question))
             return

@@ -69,13 +69,13 @@ class Upgrade(stress_base.StressTest, upgraded.Upgraded):
 
     def test_killed_amid_batches(self):
         """Batches go on by themselves once the server is back."""
-        steps = {phase: self.finish(phase) for phase in upgraded.PHASES}
+        spans = {phase: self.span(phase) for phase in upgraded.PHASES}
         ends = {'ended': 0, 'went_on': 0}
         for phase in upgraded.PHASES:
             if phase in _BATCHES:
-                # Before the first third tables are looked at, and behind the
-                # last quarter rows are counted.
-                step = int(steps[phase] * self.chance.uniform(0.4, 0.7))
+                # Before the first batch tables are looked at, and behind the
+                # last one rows are counted.
+                step = self.chance.randint(*spans[phase])
                 self.assertEqual(1, self.kill(phase, step, _AWAY, ends))
             self.finish(phase)
         self.tell(backend=self.BACKEND, server_kills=len(_BATCHES), **ends)
@@ -83,10 +83,17 @@ class Upgrade(stress_base.StressTest, upgraded.Upgraded):
 
     def finish(self, phase):
         """Let a phase run to its end; return how many steps that took."""
+        return self._finished(phase)['steps']
+
+    def span(self, phase):
+        """Let a phase run to its end; return where it changes rows."""
+        return self._finished(phase)['changing']
+
+    def _finished(self, phase):
         result = self.manage(*upgraded.PHASES[phase])
         self.assert_succeeded(result)
         self.assert_done(phase)
-        return result['steps']
+        return result
 
     def kill(self, phase, step, away, ends):
         """Kill the server at a step; return how many servers that were.

@@ -40,7 +40,7 @@ class Writers(stress_base.StressTest, samples.Expanded, journals.Journals):
     def setUp(self):
         super().setUp()
         self.manage = self.useFixture(victim.Commands(self.url))
-        result = self.manage(*upgraded.PHASES['expand'])
+        result = self.manage(*upgraded.PHASES['expand'], '--create')
         self.assertEqual(0, result['code'], result)
         self.writers = self.useFixture(
             contender.Contenders(self.WRITERS, self.url)

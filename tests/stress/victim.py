@@ -67,21 +67,36 @@ class Commands(worker.Workers):
 
 
 class _Steps:
-    """How many steps a forked process has made; its parent sees it too."""
+    """How many steps a forked process has made; its parent sees it too.
+
+    And which of them were the first and the last to change rows.
+    """
+
+    _FORM = struct.Struct('qqq')
 
     def __init__(self):
-        self._map = mmap.mmap(-1, 8)
+        self._map = mmap.mmap(-1, self._FORM.size)
+
+    @property
+    def known(self):
+        return self._FORM.unpack(self._map[: self._FORM.size])
 
     @property
     def made(self):
-        return struct.unpack('q', self._map[:8])[0]
+        return self.known[0]
+
+    def _keep(self, *numbers):
+        self._map[: self._FORM.size] = self._FORM.pack(*numbers)
 
     def watch(self, last, number):
         """Send this process a signal at a step."""
 
-        def step(*_arguments):
-            made = self.made + 1
-            self._map[:8] = struct.pack('q', made)
+        def step(_connection, _cursor=None, statement='', *_more):
+            made, first, newest = self.known
+            made += 1
+            if statement.startswith(('UPDATE migrations', 'UPDATE shadow_')):
+                first, newest = first or made, made
+            self._keep(made, first, newest)
             if made == last:
                 os.kill(os.getpid(), number)
 
@@ -137,6 +152,7 @@ def _run(url, argv, step=None, delay=None, stop=None):
             'out': (out / 'out').read_text(),
             'err': (out / 'err').read_text(),
             'steps': steps.made,
+            'changing': steps.known[1:],
         }
 
 
