@@ -71,16 +71,16 @@ def _lines_of(held: tuple[held_mod.Held, ...]) -> Iterator[str]:
     return (line for each in held for line in each.lines)
 
 
-class Statements(columns.FormattableColumn[Any]):
-    """SQL: lines in a table, a list elsewhere."""
+class Lines(columns.FormattableColumn[Any]):
+    """Lines in a table, a list elsewhere."""
 
     def human_readable(self) -> str:
-        """Return the statements as a script has them."""
+        """Return them one below the other."""
         return '\n'.join(self._value)
 
     def machine_readable(self) -> list[str]:
-        """Return the statements."""
-        return list(self._value)
+        """Return them."""
+        return [line.strip() for line in self._value]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +126,8 @@ class Outcome:
             'left_alone': LeftAlone(self.left_alone),
             'next': self.next,
             'held': HeldRows(self.held),
-            'statements': Statements(self.statements),
+            'statements': Lines(self.statements),
+            'notes': Lines(self.below),
         }
 
     def lines(self, database: str) -> Iterable[str]:

@@ -22,6 +22,7 @@ import yaml
 from nova_migration.cmd import exits
 from nova_migration.cmd import outcome
 from nova_migration.db import errors
+from nova_migration.db import models
 from nova_migration.db import schema
 from nova_migration.states import MACHINES
 from nova_migration.states import MIGRATION_TYPES
@@ -66,6 +67,22 @@ class ToldTest(cmd_test.CommandTest):
 @base.on_every_database
 class ChangedTest(ToldTest):
     """``changed`` is true when something is not as it was, and only then."""
+
+    # SQLite needs no fence.
+    @base.only_on('mysql', 'postgresql')
+    def test_a_fence(self):
+        """A program is told of what a killed restore has left."""
+        self.work('db', 'upgrade', '--expand')
+        (before,) = self.told('check', code=exits.MIGRATE_NEEDED)
+        kind = {
+            'mysql': 'COLUMN {} TINYINT CHECK (state IS NULL)',
+            'postgresql': 'CONSTRAINT {} CHECK (state IS NULL) NOT VALID',
+        }[self.BACKEND].format(f'{models.FENCE}_0')
+        with self.db.engine.begin() as connection:
+            connection.exec_driver_sql(f'ALTER TABLE migrations ADD {kind}')
+        (row,) = self.told('check', code=exits.MIGRATE_NEEDED)
+        self.assertEqual([], before['notes'])
+        self.assertIn("'db restore --drop-columns'", row['notes'][0])
 
     def test_every_phase_twice(self):
         """Each phase says true, and false when it is run again."""
