@@ -13,6 +13,7 @@
 
 """Every row of the table of exit codes, reached by a run of the command."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -183,6 +184,11 @@ class ExitTest(cmd_test.CommandTest, base.DatabaseTest, test_base.TestCase):
             env=cmd_test.environment(tempfile.mkdtemp()),
             stderr=subprocess.PIPE,
             text=True,
+            # A shell has what it starts in the background ignore Ctrl-C; no
+            # thread of a test's own runs meanwhile.
+            preexec_fn=functools.partial(  # noqa: PLW1509
+                signal.signal, signal.SIGINT, signal.SIG_DFL
+            ),
             **options,
         )
 
