@@ -21,6 +21,7 @@ import logging
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -112,6 +113,14 @@ def complaints(err):
     """Return the lines of standard error that are not about progress."""
     lines = err.splitlines()
     return [line for line in lines if not _PROGRESS.match(line)]
+
+
+def heed_ctrl_c():
+    """Have a process that is about to be one's own end on Ctrl-C.
+
+    A shell has what it starts in the background ignore that.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run_anywhere(*argv):

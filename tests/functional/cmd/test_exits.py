@@ -13,7 +13,6 @@
 
 """Every row of the table of exit codes, reached by a run of the command."""
 
-import functools
 import os
 import signal
 import subprocess
@@ -184,11 +183,8 @@ class ExitTest(cmd_test.CommandTest, base.DatabaseTest, test_base.TestCase):
             env=cmd_test.environment(tempfile.mkdtemp()),
             stderr=subprocess.PIPE,
             text=True,
-            # A shell has what it starts in the background ignore Ctrl-C; no
-            # thread of a test's own runs meanwhile.
-            preexec_fn=functools.partial(  # noqa: PLW1509
-                signal.signal, signal.SIGINT, signal.SIG_DFL
-            ),
+            # No thread of a test's own runs meanwhile.
+            preexec_fn=cmd_test.heed_ctrl_c,  # noqa: PLW1509
             **options,
         )
 

@@ -98,6 +98,8 @@ class TogetherTest(cmd_test.CommandTest):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # No thread of a test's own runs meanwhile.
+            preexec_fn=cmd_test.heed_ctrl_c,  # noqa: PLW1509
             **options,
         )
         self.addCleanup(process.communicate)
